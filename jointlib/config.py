@@ -1,0 +1,212 @@
+"""One experiment's parameters: a profile (YAML) and what is overridden. Unknown names and values are errors at once."""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from jointlib.contaminate import MIXERS
+from jointlib.strategies import STRATEGIES
+
+ROOT = Path(__file__).resolve().parent.parent  # relative paths in profiles start here
+PROFILES = Path(__file__).parent / "profiles"
+
+
+class ConfigError(ValueError):
+    """A parameter, profile or strategy that does not exist, or a value that it cannot take."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All parameters of one run. The defaults are the published sizes; what the paper leaves open is marked (open)."""
+
+    profile: str
+    strategy: str = "jt"
+    alpha: float = 0.5  # weight of the MSE; strategies with a weight of their own ignore it
+    seed: int = 0
+    init: str = "scratch"  # or pretrained, frontend, backend: what starts from a separately trained run
+
+    corpus: str = "data/fluent_speech_commands_dataset"
+    noise: str = "data/MS-SNSD"  # holds noise_train and noise_test
+    embedded: dict | None = None  # settings of the embedded corpus, written to `corpus`'s parent when missing
+    clip_seconds: float = 4.0  # utterances are cut or zero-padded to this
+
+    snr_db: tuple[float, ...] = (0.0, 5.0, 10.0, 15.0, 20.0)  # (open) MS-SNSD's own configuration
+    mixer: str = "exact"  # (open) or ms_snsd
+    noise_types_train: tuple[str, ...] | None = None  # (open) None: all there are; valid uses train's
+    noise_types_test: tuple[str, ...] | None = None
+    fresh_noise: bool = True  # (open) draw train's noise anew every epoch
+    contamination_seed: int = 0
+
+    frontend_layers: int = 12
+    frontend_channels: int = 24
+    frontend_chunk: int | None = None  # samples; 16384 enhances in separate chunks
+    tcn_channels: int = 64
+    tcn_hidden: int = 128
+    tcn_repeats: int = 2
+    tcn_blocks: int = 5
+    stem: tuple[int, int, int] | None = None  # (window, hop, channels) in samples, of the classifier on the wave
+    mix_channels: int = 64  # (open) width of BN-Mix's convolution
+
+    train_input: str | None = None  # clean or noisy; None: the strategy's own
+    test_input: str | None = None
+    optimizer: str = "adam"  # (open) or adamw
+    learning_rate: float = 1e-3  # (open)
+    weight_decay: float = 0.0
+    schedule: str = "constant"  # (open) or cosine: one warm-up and a decay to zero over all epochs
+    clip_norm: float = 5.0  # of the gradient
+    batch_size: int = 32  # (open)
+    epochs: int = 200  # (open)
+    patience: int = 20  # (open) epochs without a better validation
+    select: str = "accuracy"  # (open) or loss: what a better validation is; loss where nothing is classified
+    device: str = "auto"
+    bf16: bool = True  # autocast, on a GPU
+    threads: int | None = None  # of torch; a number makes CPU runs repeat to the last bit
+    metric_workers: int | None = None  # processes that score speech; None: one per core
+
+    strategies: tuple[str, ...] = field(default=tuple(STRATEGIES))  # the grid
+    alphas: tuple[float, ...] = (0.0, 0.1, 0.5, 0.9)
+    seeds: tuple[int, ...] = (0,)
+    results: str = "results"
+    overrides: dict = field(default_factory=dict)  # what was asked for and differs from the profile; kept by load_config
+
+    @property
+    def run_name(self) -> str:
+        """Name of this run's folder: strategy, alpha, seed, and what differs from the profile."""
+        alpha = f"_alpha{self.alpha:g}" if STRATEGIES[self.strategy].alpha is None else ""
+        return "_".join([f"{self.strategy}{alpha}_seed{self.seed}", *([self.variant] if self.variant else [])])
+
+    @property
+    def variant(self) -> str:
+        """What differs from the profile, as ``name=value`` joined by commas; empty for the profile's own runs."""
+        plain = json.dumps(self.overrides, sort_keys=True, separators=(",", "="))
+        return "".join(sign for sign in plain if sign.isalnum() or sign in "_=,.-")
+
+    @property
+    def clip_samples(self) -> int:
+        """Length of a clip at 16 kHz."""
+        return round(self.clip_seconds * 16_000)
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this profile is written."""
+        return ROOT / self.results / self.profile
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device asked for; auto is the GPU if there is one."""
+        auto = "cuda" if torch.cuda.is_available() else "cpu"
+        return torch.device(auto if self.device == "auto" else self.device)
+
+    def replace(self, **changes: Any) -> "Config":
+        """A copy with other values, validated."""
+        return _validated({**dataclasses.asdict(self), **changes})
+
+
+# What tells no run from another: where it runs and what else the grid holds.
+_NOT_OF_A_RUN = ("profile", "device", "metric_workers", "strategies", "alphas", "seeds", "results", "overrides")
+_NOT_OF_A_VARIANT = (*_NOT_OF_A_RUN, "strategy", "alpha", "seed")
+_CHOICES = {
+    "strategy": STRATEGIES,
+    "mixer": MIXERS,
+    "init": ("scratch", "pretrained", "frontend", "backend"),
+    "optimizer": ("adam", "adamw"),
+    "schedule": ("constant", "cosine"),
+    "select": ("accuracy", "loss"),
+    "train_input": ("clean", "noisy", None),
+    "test_input": ("clean", "noisy", None),
+}
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What decides a run's numbers, as plain JSON values."""
+    values = dataclasses.asdict(config)
+    return json.loads(json.dumps({name: value for name, value in values.items() if name not in _NOT_OF_A_RUN}))
+
+
+def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
+    """Read a profile, by name or by the path of a YAML file, and override some of its parameters.
+
+    A profile may name another one as its ``base`` and hold only what differs.
+
+    Raises:
+        ConfigError: names the profile, parameter and value, and what would be right.
+    """
+    values = _read_profile(profile) | {"profile": Path(profile).stem}
+    unset = {name: value for name, value in overrides.items() if name not in _fields()}
+    if unset:
+        raise ConfigError("; ".join(_unknown("parameter", name, _fields()) for name in unset))
+    differing = {
+        name: value
+        for name, value in overrides.items()
+        if name not in _NOT_OF_A_VARIANT and value != values.get(name, getattr(Config, name, None))
+    }
+    return _validated(values | overrides | {"overrides": differing})
+
+
+def parent_of(config: Config, strategy: str) -> Config:
+    """The run that one of this run's parts is taken from: the same experiment with another strategy, from scratch."""
+    kept = {name: value for name, value in config.overrides.items() if name != "init"}
+    return config.replace(strategy=strategy, init="scratch", overrides=kept)
+
+
+def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config:
+    """The Config of a notebook: every UPPER_CASE name in its scope is a parameter, except the notebook's `own`.
+
+    So each field of Config can be given to papermill in capitals, and a misspelt one stops the notebook at once.
+    """
+    given = {name.lower(): value for name, value in scope.items() if name.isupper() and name not in own}
+    return load_config(given.pop("profile"), **given)
+
+
+def _fields() -> list[str]:
+    return [entry.name for entry in dataclasses.fields(Config)]
+
+
+def _unknown(what: str, name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(str(name), [str(entry) for entry in known], n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown {what} {name!r}: {hint}There is {', '.join(map(str, sorted(map(str, known))))}"
+
+
+def _read_profile(profile: str | Path) -> dict[str, Any]:
+    path = Path(profile)
+    if path.suffix not in (".yaml", ".yml"):
+        path = PROFILES / f"{profile}.yaml"
+    elif not path.is_absolute() and not path.exists():
+        path = ROOT / path
+    if not path.is_file():
+        names = [file.stem for file in PROFILES.glob("*.yaml")]
+        raise ConfigError(f"{_unknown('profile', str(profile), names)}, or the path of a YAML file")
+    values = yaml.safe_load(path.read_text()) or {}
+    unknown = set(values) - set(_fields()) - {"base"}
+    if unknown:
+        raise ConfigError("; ".join(f"{path}: {_unknown('parameter', name, _fields())}" for name in sorted(unknown)))
+    base = values.pop("base", None)
+    return (_read_profile(base) if base else {}) | values
+
+
+def _validated(values: dict[str, Any]) -> Config:
+    tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    config = Config(**(values | tuples))
+    for name, known in _CHOICES.items():
+        if getattr(config, name) not in known:
+            raise ConfigError(_unknown(name, getattr(config, name), known))
+    for name in config.strategies:
+        if name not in STRATEGIES:
+            raise ConfigError(_unknown("strategy", name, STRATEGIES))
+    if not all(0 <= alpha <= 1 for alpha in (config.alpha, *config.alphas)):
+        raise ConfigError(f"alpha={config.alpha}, alphas={config.alphas}: must lie between 0 and 1")
+    for name in ("clip_seconds", "batch_size", "epochs", "patience", "learning_rate", "clip_norm"):
+        if not getattr(config, name) > 0:
+            raise ConfigError(f"{name}={getattr(config, name)!r}: must be greater than 0")
+    if not config.snr_db:
+        raise ConfigError("snr_db is empty: give at least one SNR in dB, for example [0, 10, 20]")
+    own_alpha = STRATEGIES[config.strategy].alpha
+    return config if own_alpha is None else dataclasses.replace(config, alpha=own_alpha)

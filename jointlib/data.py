@@ -1,0 +1,95 @@
+"""What a run reads: the corpus and the noises of its configuration on the device, and batches of mixed clips."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from jointlib.config import ROOT, Config
+from jointlib.contaminate import Contaminator, draw_plan
+from jointlib.corpus import Corpus, Noises, check_disjoint
+from jointlib.synthetic import EmbeddedSettings, ensure_embedded
+
+NOISE_OF = {"train": "train", "valid": "train", "test": "test"}  # validation must not hear the test noises
+
+
+class Batch(NamedTuple):
+    """noisy, clean (B, 1, T); labels, lengths (B,), lengths in samples; rows (B,) of the split's plan."""
+
+    noisy: Tensor
+    clean: Tensor
+    labels: Tensor
+    lengths: Tensor
+    rows: Tensor
+
+
+@dataclass
+class Data:
+    """Corpus and noises, packed on one device."""
+
+    config: Config
+    corpus: Corpus
+    noises: dict[str, Noises]
+    labels: Tensor
+
+    def plan(self, split: str, epoch: int = 0) -> pd.DataFrame:
+        """The contamination plan of a split; of train, the one of that epoch."""
+        config = self.config
+        return draw_plan(
+            self.corpus, split, self.noises[NOISE_OF[split]], config.snr_db, config.contamination_seed, epoch
+        )
+
+    def contaminator(self, split: str, plan: pd.DataFrame) -> Contaminator:
+        """The mixer of a plan's rows."""
+        noise = self.noises[NOISE_OF[split]].audio
+        return Contaminator(plan, self.corpus.audio, noise, self.config.clip_samples, self.config.mixer)
+
+    def batches(self, split: str, plan: pd.DataFrame, order: Tensor | None = None) -> Iterator[Batch]:
+        """Mix a plan's rows batch by batch, in their own or in the given order."""
+        contaminator = self.contaminator(split, plan)
+        order = torch.arange(len(plan)) if order is None else order
+        for rows in order.to(self.labels.device).split(self.config.batch_size):
+            mixture, lengths = contaminator.mix(rows)
+            labels = self.labels[contaminator.utterance[rows]]
+            yield Batch(mixture.noisy.unsqueeze(1), mixture.clean.unsqueeze(1), labels, lengths, rows)
+
+
+def check_sources(config: Config) -> None:
+    """Raise FileNotFoundError when a corpus has to be downloaded first, saying what and where to put it."""
+    if config.embedded is not None:
+        return
+    hints = {
+        config.corpus: "a corpus in the layout of Fluent Speech Commands",
+        f"{config.noise}/noise_train": "MS-SNSD's noise_train, or noises named as there",
+        f"{config.noise}/noise_test": "MS-SNSD's noise_test, or noises named as there",
+    }
+    missing = [f"{ROOT / path}: put {what} there" for path, what in hints.items() if not (ROOT / path).is_dir()]
+    if missing:
+        raise FileNotFoundError("\n".join([*missing, f"{ROOT / 'data/README.md'} says where to get each."]))
+
+
+def load_data(config: Config) -> Data:
+    """Read what a configuration names, writing its embedded corpus first where it has one.
+
+    Raises:
+        FileNotFoundError: a corpus has to be downloaded first.
+        CorpusError: lists what is wrong with corpus or noises.
+    """
+    check_sources(config)
+    root, noise, cache = ROOT / config.corpus, ROOT / config.noise, ROOT / "data/cache"
+    if config.embedded is not None:
+        ensure_embedded(root.parent, EmbeddedSettings(**config.embedded))
+    noises = {
+        "train": Noises.read(noise / "noise_train", config.noise_types_train, cache),
+        "test": Noises.read(noise / "noise_test", config.noise_types_test, cache),
+    }
+    check_disjoint(noises["train"], noises["test"])
+    corpus = Corpus.read(root, cache)
+    device = config.torch_device
+    corpus.audio = corpus.audio.to(device)
+    for part in noises.values():
+        part.audio = part.audio.to(device)
+    return Data(config, corpus, noises, torch.tensor(corpus.manifest.label.to_numpy(copy=True), device=device))

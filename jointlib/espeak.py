@@ -1,0 +1,67 @@
+"""Spoken text from espeak-ng, through ctypes: the library and its voices come with the package espeakng-loader."""
+
+import ctypes
+from functools import cache
+
+import espeakng_loader
+import numpy as np
+
+_SYNCHRONOUS = 2  # espeak_AUDIO_OUTPUT: hand the samples to a callback, and return when all are there
+_RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4  # espeak_PARAMETER
+_POS_CHARACTER, _CHARS_UTF8 = 1, 1
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+class Synthesizer:
+    """espeak-ng in this process. It keeps global state, so use the one that `synthesizer` returns."""
+
+    def __init__(self):
+        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
+        self._library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
+        data = str(espeakng_loader.get_data_path()).encode()
+        self.sample_rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, data, 0)  # Hz
+        if self.sample_rate <= 0:
+            raise RuntimeError(f"espeak-ng did not start with the voices in {data.decode()}: reinstall espeakng-loader")
+        self._voice = ""
+        self._chunks: list[np.ndarray] = []
+        self._callback = _CALLBACK(self._receive)  # kept: ctypes does not hold a reference
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def _receive(self, samples, count, _events) -> int:
+        if samples and count:
+            self._chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        return 0
+
+    def say(self, text: str, voice: str, rate: int = 175, pitch: int = 50, seed: int = 0) -> np.ndarray:
+        """Speak a text.
+
+        Args:
+            voice: an accent and a variant, for example ``"en-us+f3"``.
+            rate: words per minute. pitch: 0 to 100, 50 is the voice's own.
+            seed: of the breath noise; the same arguments give the same samples.
+
+        Returns:
+            float32 (T,) in [-1, 1] at `sample_rate` Hz.
+
+        Raises:
+            ValueError: espeak-ng has no such voice, or says nothing.
+        """
+        if voice != self._voice:  # loading a voice takes ten times as long as speaking with it
+            if self._library.espeak_SetVoiceByName(voice.encode()):
+                raise ValueError(f"espeak-ng has no voice {voice!r}")
+            self._voice = voice
+        for parameter, value in ((_RATE, rate), (_VOLUME, 100), (_PITCH, pitch), (_RANGE, 50)):
+            self._library.espeak_SetParameter(parameter, int(value), 0)
+        self._library.espeak_ng_SetRandSeed(seed)
+        self._chunks.clear()
+        raw = text.encode()
+        self._library.espeak_Synth(raw, len(raw) + 1, 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
+        if not self._chunks:
+            raise ValueError(f"espeak-ng says nothing for {text!r} with voice {voice!r}")
+        return np.concatenate(self._chunks).astype(np.float32) / 32768
+
+
+@cache
+def synthesizer() -> Synthesizer:
+    """The process's one Synthesizer, started at the first call."""
+    return Synthesizer()

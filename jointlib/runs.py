@@ -1,0 +1,140 @@
+"""A run on disk: its record, the list of runs, and load_run(folder) -> a model ready to use."""
+
+import json
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from jointlib.audio import SAMPLE_RATE, resample, write_atomically
+from jointlib.config import ROOT, Config, identity
+from jointlib.contaminate import LEVEL_DB
+from jointlib.strategies import STRATEGIES
+
+FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "weights.safetensors")
+_PACKAGES = ("torch", "torchaudio", "numpy", "pandas", "pesq", "pystoi", "soundfile")
+
+
+def run_folder(config: Config) -> Path:
+    """Where a run lies when it is finished."""
+    return config.folder / "runs" / config.run_name
+
+
+def build_network(config: dict[str, Any], classes: int) -> nn.Module:
+    """A strategy's network with fresh weights, from a configuration as plain values."""
+    frontend = {
+        "layers": config["frontend_layers"],
+        "channels": config["frontend_channels"],
+        "chunk": config["frontend_chunk"],
+    }
+    backend = {
+        "classes": classes,
+        "channels": config["tcn_channels"],
+        "hidden": config["tcn_hidden"],
+        "repeats": config["tcn_repeats"],
+        "blocks": config["tcn_blocks"],
+        "stem": config["stem"],
+    }
+    return STRATEGIES[config["strategy"]].network(frontend, backend, config["mix_channels"])
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write plain values as JSON, at once."""
+    write_atomically(path, json.dumps(values, indent=2, allow_nan=False).encode())
+
+
+def environment(config: Config) -> dict[str, Any]:
+    """Commit, versions and machine that a run was made with."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=False)
+    device = config.torch_device
+    return {
+        "commit": commit.stdout.strip() or "not a git checkout",
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in _PACKAGES},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {platform.machine()}",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def finished(folder: Path) -> bool:
+    """Whether a folder holds a whole run."""
+    return all((folder / name).is_file() for name in FILES)
+
+
+def check_identity(folder: Path, config: Config) -> None:
+    """Raise FileExistsError if a folder, finished or not, was trained with another configuration."""
+    stored = json.loads((folder / "config.json").read_text())
+    wanted = identity(config)
+    differing = [f"{name}: {stored.get(name)!r} there, {wanted[name]!r} now" for name in wanted
+                 if stored.get(name) != wanted[name]]
+    if differing:
+        raise FileExistsError(f"{folder} was made with another configuration ({'; '.join(differing)}); remove it, "
+                              "or give the new one a profile of its own")
+
+
+def list_runs(results: Path | str) -> pd.DataFrame:
+    """The finished runs below a profile's results folder: folder, strategy, alpha, seed, variant, and its metrics."""
+    rows = []
+    for folder in sorted(path for path in Path(results, "runs").glob("*") if finished(path)):
+        config = json.loads((folder / "config.json").read_text())
+        metrics = json.loads((folder / "metrics.json").read_text())
+        named = {name: config[name] for name in ("strategy", "alpha", "seed", "variant", "stem")}
+        rows.append({"folder": folder, **named, **metrics["mean"]})
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["folder", "strategy", "alpha", "seed", "variant"])
+
+
+@dataclass
+class Run:
+    """A finished run, ready to enhance and to classify."""
+
+    folder: Path
+    config: dict[str, Any]
+    intents: list[str]
+    model: nn.Module
+
+    @torch.inference_mode()
+    def process(self, wave: Tensor, sample_rate: int = SAMPLE_RATE) -> tuple[Tensor | None, Tensor | None]:
+        """Enhance and classify one wave (T,) of any length and rate.
+
+        The wave is resampled to 16 kHz and set to -25 dBFS RMS, as in training; the enhanced wave comes back at the
+        input's own rate, length and level. A wave shorter than the training clips is zero-padded to their length.
+
+        Returns:
+            enhanced (T,), None if the run has no front-end; probabilities (classes,), None if it does not classify.
+        """
+        device = next(self.model.parameters()).device
+        resampled = resample(wave.float(), sample_rate)
+        gain = 10 ** (LEVEL_DB / 20) / resampled.square().mean().sqrt().clamp_min(1e-8)
+        clip = round(self.config["clip_seconds"] * SAMPLE_RATE)
+        padded = nn.functional.pad(resampled * gain, (0, max(0, clip - len(resampled))))
+        enhanced, logits = self.model(padded[None, None].to(device))
+        if enhanced is not None:
+            enhanced = resample(enhanced[0, 0, : len(resampled)].cpu() / gain, SAMPLE_RATE, sample_rate)
+            enhanced = nn.functional.pad(enhanced, (0, max(0, len(wave) - len(enhanced))))[: len(wave)]
+        return enhanced, None if logits is None else logits[0].softmax(dim=0).cpu()
+
+
+def load_run(folder: Path | str, device: str = "cpu") -> Run:
+    """Load a finished run: ``load_run("results/quick/runs/jt_alpha0.5_seed0").process(wave, sample_rate)``.
+
+    Raises:
+        FileNotFoundError: the folder does not hold a finished run.
+    """
+    folder = Path(folder)
+    if not finished(folder):
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        raise FileNotFoundError(f"{folder}: not a finished run, it lacks {', '.join(missing)}; finished runs lie in "
+                                "results/PROFILE/runs")
+    config = json.loads((folder / "config.json").read_text())
+    model = build_network(config, len(config["intents"]))
+    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    return Run(folder, config, config["intents"], model.to(device).eval())

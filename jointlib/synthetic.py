@@ -1,0 +1,156 @@
+"""The embedded corpus: spoken commands by espeak-ng in the layout of Fluent Speech Commands, noises in MS-SNSD's."""
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+import yaml
+from scipy.signal import resample_poly
+
+from jointlib.espeak import synthesizer
+
+SAMPLE_RATE = 16_000  # Hz, as FSC and MS-SNSD
+SPLITS = ("train", "valid", "test")
+COMMANDS = yaml.safe_load((resources.files("jointlib") / "commands.yaml").read_text())
+
+
+@dataclass(frozen=True)
+class EmbeddedSettings:
+    """How large an embedded corpus is. The defaults are the size of Fluent Speech Commands.
+
+    Attributes:
+        utterances, speakers: per split; no speaker is in two splits.
+        phrasings: wordings of each of the 31 intents, 1 to 8.
+        words_per_minute: range of the speakers' rates.
+        noise_files: per noise type, in noise_train and noise_test. noise_seconds: length of each.
+    """
+
+    utterances: dict[str, int] = field(default_factory=lambda: {"train": 23_132, "valid": 3_118, "test": 3_793})
+    speakers: dict[str, int] = field(default_factory=lambda: {"train": 77, "valid": 10, "test": 10})
+    phrasings: int = 8
+    words_per_minute: tuple[int, int] = (150, 220)
+    noise_files: dict[str, int] = field(default_factory=lambda: {"train": 12, "test": 5})
+    noise_seconds: float = 20.0
+    seed: int = 0
+
+
+def intents() -> list[tuple[str, str, str]]:
+    """The 31 intents of Fluent Speech Commands as (action, object, location)."""
+    rooms = COMMANDS["rooms"]
+    switched = [("lamp", "none"), ("music", "none"), *product(["lights"], rooms)]
+    turned = [("volume", "none"), *product(["heat"], rooms)]
+    return [
+        *((action, *slots) for action, slots in product(["activate", "deactivate"], switched)),
+        *((action, *slots) for action, slots in product(["increase", "decrease"], turned)),
+        *(("change language", language, "none") for language in COMMANDS["languages"]),
+        *(("bring", item, "none") for item in COMMANDS["items"]),
+    ]
+
+
+def phrasings(intent: tuple[str, str, str]) -> list[str]:
+    """The eight wordings of an intent."""
+    action, thing, room = intent
+    spoken = {
+        "it": COMMANDS["things"].get(thing, "") + ("" if room == "none" else f" in the {room}"),
+        "language": COMMANDS["languages"].get(thing),
+        "item": COMMANDS["items"].get(thing),
+    }
+    return [template.format(**spoken) for template in COMMANDS["phrasings"][action]]
+
+
+def speakers(settings: EmbeddedSettings) -> dict[str, list[dict]]:
+    """Speakers of each split: id, voice (accent and variant), pitch (0 to 100) and rate (words per minute)."""
+    rng = np.random.default_rng([settings.seed, 1])
+    variants = rng.permutation(COMMANDS["variants"])  # of the 52, 10 valid's and 10 test's: voices that train lacks
+    of_split = {"valid": variants[:10], "test": variants[10:20], "train": variants[20:]}
+    voices = {split: iter(rng.permutation([f"{a}+{v}" for a, v in product(COMMANDS["accents"], of_split[split])]))
+              for split in SPLITS}
+    low, high = settings.words_per_minute
+    return {
+        split: [
+            {
+                "id": f"{split}{number:03d}",
+                "voice": str(next(voices[split])),
+                "pitch": int(rng.integers(30, 70)),
+                "rate": int(rng.integers(low, high + 1)),
+            }
+            for number in range(settings.speakers[split])
+        ]
+        for split in SPLITS
+    }
+
+
+def _utterances(settings: EmbeddedSettings, split: str) -> Iterator[tuple[dict, tuple, str]]:
+    """Yield (speaker, intent, text), speaker by speaker, every speaker going through all wordings in an own order."""
+    texts = [(intent, text) for intent in intents() for text in phrasings(intent)[: settings.phrasings]]
+    people = speakers(settings)[split]
+    for number, speaker in enumerate(people):
+        rng = np.random.default_rng([settings.seed, 2, SPLITS.index(split), number])
+        count = len(range(number, settings.utterances[split], len(people)))
+        rounds = [rng.permutation(len(texts)) for _ in range(-(-count // len(texts)))]
+        for index in np.concatenate(rounds)[:count] if count else []:
+            yield speaker, *texts[index]
+
+
+def speak(text: str, speaker: dict, rng: np.random.Generator) -> np.ndarray:
+    """Speak a text with small variations in rate, pitch, level and leading silence: float32 (T,) at 16 kHz."""
+    rate = speaker["rate"] * rng.uniform(0.95, 1.05)
+    pitch = speaker["pitch"] + rng.integers(-5, 6)
+    spoken = synthesizer().say(text, speaker["voice"], round(rate), int(pitch), seed=int(rng.integers(2**31)))
+    wave = resample_poly(spoken, SAMPLE_RATE, synthesizer().sample_rate)
+    level = 10 ** (rng.uniform(-6, 0) / 20) * 0.5 / np.abs(wave).max()
+    silence = np.zeros(rng.integers(0, SAMPLE_RATE // 10), dtype=np.float32)
+    return np.concatenate([silence, wave * level]).astype(np.float32)
+
+
+def write_split(root: Path, settings: EmbeddedSettings, split: str) -> None:
+    """Write one split's wav files and CSV under `root`, the dataset's folder."""
+    rng = np.random.default_rng([settings.seed, 3, SPLITS.index(split)])
+    rows = []
+    for speaker, (action, thing, room), text in _utterances(settings, split):
+        path = Path("wavs/speakers", speaker["id"], f"{uuid.UUID(bytes=rng.bytes(16), version=4)}.wav")
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(root / path, speak(text, speaker, rng), SAMPLE_RATE, subtype="PCM_16")
+        rows.append((path.as_posix(), speaker["id"], text.capitalize(), action, thing, room))
+    columns = ["path", "speakerId", "transcription", "action", "object", "location"]
+    (root / "data").mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows, columns=columns).to_csv(root / "data" / f"{split}_data.csv")
+
+
+def ensure_embedded(folder: Path, settings: EmbeddedSettings) -> None:
+    """Write the embedded corpus and noises into `folder`, unless they are there.
+
+    Every part is written by a fresh process: espeak-ng carries state from one utterance to the next, and only the same
+    sequence from the start gives the same bytes. The folder appears under its name when it is complete.
+
+    Raises:
+        FileExistsError: the folder holds a corpus of other settings.
+    """
+    from jointlib.synthetic_noise import write_noise  # it speaks too, with `speak` above
+
+    record = folder / "embedded.json"
+    wanted = json.loads(json.dumps(asdict(settings)))
+    if record.exists():
+        if json.loads(record.read_text()) != wanted:
+            raise FileExistsError(f"{record}: made with other settings than {wanted}; remove {folder} to make it anew")
+        return
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    dataset, noises = partial / "fluent_speech_commands_dataset", partial / "MS-SNSD"
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        jobs = [pool.submit(write_split, dataset, settings, split) for split in SPLITS]
+        jobs += [pool.submit(write_noise, noises, settings, split) for split in ("train", "test")]
+        for job in jobs:
+            job.result()
+    (partial / record.name).write_text(json.dumps(wanted, indent=2))
+    partial.rename(folder)

@@ -1,0 +1,245 @@
+"""fit(config) -> a run folder. One loop for every strategy; interrupted and started again, it ends the same."""
+
+import argparse
+import ctypes
+import json
+import math
+import shutil
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from jointlib.config import Config, ConfigError, identity, load_config, parent_of
+from jointlib.data import Batch, Data, load_data
+from jointlib.evaluate import evaluate, summarise
+from jointlib.losses import loss_terms, weighted_sum
+from jointlib.progress import Progress
+from jointlib.runs import build_network, check_identity, environment, finished, run_folder, write_json
+from jointlib.strategies import STRATEGIES, parents, set_training
+
+
+def train_step(
+    model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: Config
+) -> dict[str, float]:
+    """One step of the optimiser on one batch; returns the loss terms before it."""
+    wave = getattr(batch, config.train_input or STRATEGIES[config.strategy].train_input)
+    with torch.autocast(wave.device.type, torch.bfloat16, enabled=config.bf16 and wave.device.type == "cuda"):
+        output = model(wave)
+    terms = loss_terms(output, batch.clean, batch.labels)
+    optimizer.zero_grad(set_to_none=True)
+    weighted_sum(terms, config.alpha).backward()
+    nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    optimizer.step()
+    return {name: term.detach() for name, term in terms.items()}
+
+
+@torch.inference_mode()
+def validate(model: nn.Module, data: Data, plan: pd.DataFrame) -> dict[str, float]:
+    """Loss, its terms and accuracy over the whole valid split, in the strategy's test condition."""
+    config = data.config
+    model.eval()
+    sums: dict[str, float] = defaultdict(float)
+    for batch in data.batches("valid", plan):
+        output = model(getattr(batch, config.test_input or STRATEGIES[config.strategy].train_input))
+        terms = loss_terms(output, batch.clean, batch.labels)
+        terms["loss"] = weighted_sum(terms, config.alpha)
+        if output.logits is not None:
+            terms["accuracy"] = (output.logits.argmax(dim=1) == batch.labels).float().mean()
+        for name, term in terms.items():
+            sums[name] += term.item() * len(batch.labels)
+    return {name: total / len(plan) for name, total in sums.items()}
+
+
+def learning_rate(config: Config, progress: float) -> float:
+    """The rate at a part (0 to 1) of all epochs: constant, or up over the first twentieth and down a cosine to zero."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    warm = min(1.0, progress / 0.05)
+    return config.learning_rate * min(warm, 0.5 * (1 + math.cos(math.pi * progress))) + 1e-8
+
+
+def _optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return kinds[config.optimizer](trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+def _train_epoch(model: nn.Module, data: Data, optimizer, epoch: int, progress: Progress) -> dict[str, float]:
+    config, strategy = data.config, STRATEGIES[data.config.strategy]
+    plan = data.plan("train", epoch if config.fresh_noise else 0)
+    shuffle = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+    batches = math.ceil(len(plan) / config.batch_size)
+    set_training(model, strategy.frozen)
+    sums: dict[str, Tensor] = {}
+    for step, batch in enumerate(data.batches("train", plan, torch.randperm(len(plan), generator=shuffle))):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, (epoch + step / batches) / config.epochs)
+        for name, term in train_step(model, batch, optimizer, config).items():
+            sums[name] = sums.get(name, 0) + term * len(batch.labels)
+        progress.advance()
+    return {f"train_{name}": total.item() / len(plan) for name, total in sums.items()}
+
+
+def _better(row: dict[str, float], best: dict[str, float] | None, config: Config) -> bool:
+    if best is None:
+        return True
+    by_accuracy = config.select == "accuracy" and "valid_accuracy" in row
+
+    def key(entry: dict[str, float]) -> tuple[float, float]:
+        return (entry["valid_accuracy"] if by_accuracy else 0.0, -entry["valid_loss"])
+
+    return key(row) > key(best)
+
+
+class Checkpoint:
+    """All that an interrupted run goes on from, in one safetensors file of tensors and JSON, replaced at once."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def save(self, model: nn.Module, best: dict[str, Tensor], optimizer, history: list[dict[str, float]]) -> None:
+        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in best.items()}
+        for index, entry in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in entry.items()}
+        partial = self.file.with_suffix(".partial")
+        save_file({name: value.contiguous() for name, value in tensors.items()}, partial,
+                  metadata={"history": json.dumps(history)})
+        partial.replace(self.file)
+
+    def load(self, model: nn.Module, optimizer) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+        """Restore model and optimiser; return the best weights so far and the history."""
+        with safe_open(self.file, "pt") as opened:
+            history = json.loads(opened.metadata()["history"])
+        parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
+        for name, value in load_file(self.file).items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
+        model.load_state_dict(parts["model"])
+        state: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for name, value in parts["optimizer"].items():
+            index, _, field = name.partition(".")
+            state[int(index)][field] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        return parts["best"], history
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep freed blocks: handing them back and faulting them in again costs a CPU run half its time."""
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: no separate mappings for large blocks
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: do not shrink the heap
+
+
+def _initial_model(config: Config, data: Data) -> tuple[nn.Module, dict[str, str]]:
+    torch.manual_seed(config.seed)
+    model = build_network(identity(config), len(data.corpus.intents))
+    origins = {}
+    for part, parent in parents(STRATEGIES[config.strategy], config.init).items():
+        folder = fit(parent_of(config, parent), data)
+        weights = load_file(folder / "weights.safetensors")
+        prefix = f"{part}."
+        own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        getattr(model, part).load_state_dict(own)
+        origins[part] = folder.name
+    return model.to(config.torch_device), origins
+
+
+def _optimise(model: nn.Module, data: Data, folder: Path) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+    """Train until the epochs or the patience run out; returns the selected weights and the history."""
+    config, strategy = data.config, STRATEGIES[data.config.strategy]
+    best, history = {name: value.clone() for name, value in model.state_dict().items()}, []
+    if not any(parameter.requires_grad for parameter in set_training(model, strategy.frozen).parameters()):
+        return best, history
+    optimizer, checkpoint = _optimizer(model, config), Checkpoint(folder / "checkpoint.safetensors")
+    if checkpoint.file.exists():
+        best, history = checkpoint.load(model, optimizer)
+    steps = math.ceil(len(data.corpus.split("train")) / config.batch_size)
+    valid_plan = data.plan("valid")
+    title = f"{strategy.title} alpha={config.alpha:g} seed={config.seed}"
+    with Progress(config.epochs * steps, title, done=len(history) * steps) as progress:
+        for epoch in range(len(history), config.epochs):
+            best_row = max((row for row in history if row["selected"]), key=lambda row: row["epoch"], default=None)
+            if best_row is not None and epoch - best_row["epoch"] > config.patience:
+                break
+            row: dict[str, Any] = {"epoch": epoch, **_train_epoch(model, data, optimizer, epoch, progress)}
+            row |= {f"valid_{name}": value for name, value in validate(model, data, valid_plan).items()}
+            row["selected"] = _better(row, best_row, config)
+            if row["selected"]:
+                best = {name: value.clone() for name, value in model.state_dict().items()}
+            history.append(row)
+            checkpoint.save(model, best, optimizer, history)
+            progress.advance(0, " ".join(f"{name[6:]} {row[name]:.3g}" for name in row if name.startswith("valid_")))
+    return best, history
+
+
+def fit(config: Config, data: Data | None = None) -> Path:
+    """Train and evaluate one run, unless it is there already, and return its folder.
+
+    What it starts from (separately trained parts) is trained first. Everything is written to ``NAME.partial``, with a
+    checkpoint after every epoch; started again, it goes on from there, and the folder is renamed when it is complete.
+
+    Raises:
+        FileExistsError: the folder holds a run of another configuration.
+        CorpusError, FileNotFoundError: as `load_data`.
+    """
+    folder = run_folder(config)
+    if finished(folder):
+        check_identity(folder, config)
+        return folder
+    _keep_freed_memory()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    data = load_data(config) if data is None else Data(config, data.corpus, data.noises, data.labels)
+    partial, started = folder.with_name(f"{folder.name}.partial"), time.time()
+    if (partial / "config.json").exists():
+        check_identity(partial, config)
+    partial.mkdir(parents=True, exist_ok=True)
+    model, origins = _initial_model(config, data)
+    write_json(partial / "config.json", identity(config) | {
+        "variant": config.variant, "profile": config.profile, "origins": origins, "intents": data.corpus.intents})
+    best, history = _optimise(model, data, partial)
+    model.load_state_dict(best)
+    per_utterance = evaluate(model, data)
+    pd.DataFrame(history).to_csv(partial / "history.csv", index=False)
+    per_utterance.to_csv(partial / "per_utterance.csv", index=False)
+    save_file({name: value.contiguous() for name, value in best.items()}, partial / "weights.safetensors")
+    write_json(partial / "metrics.json", summarise(per_utterance))
+    write_json(partial / "record.json", {
+        "seed": config.seed, "seconds_since_last_start": round(time.time() - started, 1), **environment(config)})
+    (partial / "checkpoint.safetensors").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return folder
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """``python -m jointlib.train --profile quick --strategy jt --alpha 0.5 --seed 0 [--set NAME=VALUE ...]``."""
+    import yaml
+
+    parser = argparse.ArgumentParser(prog="python -m jointlib.train", description="Train and evaluate one run.")
+    parser.add_argument("--profile", default="quick", help="a profile's name, or the path of a YAML file")
+    parser.add_argument("--strategy", default="jt", help=", ".join(STRATEGIES))
+    parser.add_argument("--alpha", type=float, default=0.5, help="weight of the MSE")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="any other field of Config")
+    given = parser.parse_args(arguments)
+    try:
+        others = {name: yaml.safe_load(value) for name, _, value in (entry.partition("=") for entry in given.set)}
+        config = load_config(given.profile, strategy=given.strategy, alpha=given.alpha, seed=given.seed, **others)
+        print(fit(config))
+    except (ConfigError, FileExistsError, FileNotFoundError, ValueError) as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

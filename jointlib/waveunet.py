@@ -1,0 +1,85 @@
+"""The front-end: Wave-U-Net (Stoller et al. 2018), as used for enhancement by Macartney and Weyde (2018)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def _conv_block(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv1d(in_channels, out_channels, kernel_size, padding=kernel_size // 2),
+        nn.BatchNorm1d(out_channels),
+        nn.LeakyReLU(0.1, inplace=True),
+    )
+
+
+class WaveUNet(nn.Module):
+    """Map a noisy wave to an enhanced wave and to the bottleneck it passes through.
+
+    The defaults are the published sizes: 12 layers, 24 more channels at each, kernels of 15 down and 5 up;
+    10,132,802 parameters.
+
+    Args:
+        layers: levels of the U; the bottleneck has a stride of ``2 ** layers`` samples.
+        channels: channels of the first level, and how many each deeper level adds.
+        down_kernel, up_kernel: odd kernel sizes of the two arms, in samples of their level.
+        chunk: None reads the whole wave at once. A number of samples, a multiple of the stride, reads the wave in
+            separate chunks of that length, as the authors' closest published code does with 16,384.
+
+    Raises:
+        ValueError: a chunk that the stride does not divide.
+    """
+
+    def __init__(
+        self,
+        layers: int = 12,
+        channels: int = 24,
+        down_kernel: int = 15,
+        up_kernel: int = 5,
+        chunk: int | None = None,
+    ):
+        super().__init__()
+        widths = [channels * level for level in range(1, layers + 1)]
+        self.stride = 2**layers
+        self.bottleneck_channels = widths[-1]
+        if chunk is not None and (chunk <= 0 or chunk % self.stride):
+            raise ValueError(f"chunk={chunk}: must be a positive multiple of the stride, {self.stride} samples")
+        self.chunk = chunk
+        self.encoder = nn.ModuleList(
+            _conv_block(inputs, outputs, down_kernel) for inputs, outputs in zip([1, *widths], widths, strict=False)
+        )
+        self.middle = _conv_block(widths[-1], widths[-1], down_kernel)
+        below = [*widths[1:], widths[-1]]  # channels that arrive from the level below
+        self.decoder = nn.ModuleList(
+            _conv_block(deep + skip, skip, up_kernel)
+            for deep, skip in zip(reversed(below), reversed(widths), strict=True)
+        )
+        self.head = nn.Sequential(nn.Conv1d(channels + 1, 1, kernel_size=1), nn.Tanh())
+
+    def forward(self, noisy: Tensor) -> tuple[Tensor, Tensor]:
+        """Return enhanced (B, 1, T) and bottleneck (B, C, F), F = ceil(T / stride), of noisy (B, 1, T); any T >= 1."""
+        batch, _, length = noisy.shape
+        unit = self.chunk or self.stride
+        padded = F.pad(noisy, (0, -length % unit))  # (B, 1, T'), zeros at the end
+        if self.chunk is None:
+            enhanced, bottleneck = self._process(padded)
+        else:
+            chunks = padded.view(batch, -1, self.chunk).flatten(0, 1).unsqueeze(1)  # (B * N, 1, chunk)
+            enhanced, bottleneck = self._process(chunks)
+            frames = bottleneck.unflatten(0, (batch, -1))  # (B, N, C, F / N)
+            bottleneck = frames.transpose(1, 2).flatten(2)  # (B, C, F)
+            enhanced = enhanced.reshape(batch, 1, -1)
+        return enhanced[..., :length], bottleneck
+
+    def _process(self, wave: Tensor) -> tuple[Tensor, Tensor]:
+        skips = []
+        hidden = wave
+        for down in self.encoder:
+            hidden = down(hidden)
+            skips.append(hidden)
+            hidden = hidden[..., ::2]  # decimation
+        bottleneck = hidden = self.middle(hidden)  # (B, C, F)
+        for up in self.decoder:
+            hidden = F.interpolate(hidden, scale_factor=2, mode="linear", align_corners=True)
+            hidden = up(torch.cat([hidden, skips.pop()], dim=1))
+        return self.head(torch.cat([hidden, wave], dim=1)), bottleneck
