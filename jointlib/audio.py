@@ -81,7 +81,7 @@ def pack(files: Sequence[Path], cache: Path, title: str) -> tuple[PackedAudio | 
     Returns:
         The packed audio, None when a file failed, and what failed, a line each.
     """
-    stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path in files for stat in [os.stat(path)]]
+    stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path in files for stat in [path.stat()]]
     seen = cache / "seen" / hashlib.blake2b(json.dumps(stats).encode(), digest_size=16).hexdigest()
     key = seen.read_text() if seen.exists() else _content_key(files)
     if not (cache / f"{key}.json").exists():

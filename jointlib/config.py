@@ -74,7 +74,9 @@ class Config:
     alphas: tuple[float, ...] = (0.0, 0.1, 0.5, 0.9)
     seeds: tuple[int, ...] = (0,)
     results: str = "results"
-    overrides: dict = field(default_factory=dict)  # what was asked for and differs from the profile; kept by load_config
+    overrides: dict = field(
+        default_factory=dict
+    )  # what was asked for and differs from the profile; kept by load_config
 
     @property
     def run_name(self) -> str:

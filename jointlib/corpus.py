@@ -82,7 +82,9 @@ def _read_split(root: Path, split: str) -> tuple[pd.DataFrame, list[str]]:
         return empty, [f"{file}: not readable as UTF-8 CSV ({error})"]
     missing = [column for column in COLUMNS if column not in table]
     if missing or table.empty:
-        return empty, [f"{file}: lacks {missing or 'rows'}; expected the columns {list(COLUMNS)} and a row an utterance"]
+        return empty, [
+            f"{file}: lacks {missing or 'rows'}; expected the columns {list(COLUMNS)} and a row an utterance"
+        ]
     table = table[list(COLUMNS)].rename(columns={"speakerId": "speaker"})
     table["intent"] = table.action + " / " + table.object + " / " + table.location
     table.insert(0, "split", split)

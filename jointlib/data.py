@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+import soundfile
 import torch
 from torch import Tensor
 
+from jointlib.audio import SAMPLE_RATE
 from jointlib.config import ROOT, Config
 from jointlib.contaminate import Contaminator, draw_plan
-from jointlib.corpus import Corpus, Noises, check_disjoint
+from jointlib.corpus import SPLITS, Corpus, Noises, check_disjoint
+from jointlib.progress import Progress
 from jointlib.synthetic import EmbeddedSettings, ensure_embedded
 
 NOISE_OF = {"train": "train", "valid": "train", "test": "test"}  # validation must not hear the test noises
@@ -93,3 +97,40 @@ def load_data(config: Config) -> Data:
     for part in noises.values():
         part.audio = part.audio.to(device)
     return Data(config, corpus, noises, torch.tensor(corpus.manifest.label.to_numpy(copy=True), device=device))
+
+
+def write_plans(data: Data) -> dict[str, pd.DataFrame]:
+    """Write ``contamination/{train,valid,test}.csv`` of a profile, with realised SNRs and gains, and return them.
+
+    Where train's noise is drawn anew every epoch, its plan is that of the first epoch.
+    """
+    folder = data.config.folder / "contamination"
+    folder.mkdir(parents=True, exist_ok=True)
+    plans = {}
+    for split in SPLITS:
+        plan = data.plan(split)
+        plans[split] = data.contaminator(split, plan).realise(plan)
+        plans[split].to_csv(folder / f"{split}.csv", index=False)
+    return plans
+
+
+def export_wavs(data: Data, plans: dict[str, pd.DataFrame], folder: Path) -> Path:
+    """Write the noisy corpus as 16-bit wav files in FSC layout, whole utterances, for other tools. Returns `folder`."""
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    lengths = data.corpus.audio.lengths
+    for split, plan in plans.items():
+        rows = data.corpus.split(split)
+        with Progress(len(plan), f"Writing {split}") as progress:
+            for row in range(len(plan)):
+                longest = int(lengths[plan.utterance[row]])
+                noise = data.noises[NOISE_OF[split]].audio
+                contaminator = Contaminator(plan, data.corpus.audio, noise, longest, data.config.mixer)
+                mixture, _ = contaminator.mix(torch.tensor([row], device=lengths.device))
+                target = folder / Path(plan.path[row]).with_suffix(".wav")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(target, mixture.noisy[0].cpu().numpy(), SAMPLE_RATE, subtype="PCM_16")
+                progress.advance()
+        table = rows[["path", "speaker", "transcription", "action", "object", "location"]].reset_index(drop=True)
+        table["path"] = [Path(path).with_suffix(".wav").as_posix() for path in table.path]
+        table.rename(columns={"speaker": "speakerId"}).to_csv(folder / "data" / f"{split}_data.csv")
+    return folder

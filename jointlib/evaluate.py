@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -116,7 +115,7 @@ def _write_csv(file: Path, table: pd.DataFrame) -> None:
 
 
 def _read_scores(file: Path) -> pd.DataFrame:
-    return pd.read_csv(file, keep_default_na=True, na_values=[""]).fillna({"failed": ""})
+    return pd.read_csv(file, dtype={"failed": str}).fillna({"failed": ""})
 
 
 @torch.inference_mode()
@@ -124,27 +123,30 @@ def evaluate(model: nn.Module, data: Data) -> pd.DataFrame:
     """Score a model on the test split, the only place that touches it.
 
     Returns:
-        A row per test utterance: path, speaker, intent, noise_type, snr_db; predicted, probability, runner_up, correct
-        where the model classifies; every quality as NAME_noisy and, where it enhances, NAME_enhanced, with the reasons
-        of what failed in failed_noisy and failed_enhanced.
+        A row per test utterance: path, speaker, intent, noise_type, snr_db; where the model classifies predicted,
+        probability, runner_up, correct, and correct_on_clean, the same for clean speech; every quality as NAME_noisy
+        and, where it enhances, NAME_enhanced, with the reasons of what failed in failed_noisy and failed_enhanced.
     """
     config, corpus = data.config, data.corpus
     test_input = config.test_input or STRATEGIES[config.strategy].test_input
     plan = data.plan("test")
     table = plan[["path", "noise_type", "snr_db"]].copy()
-    table["speaker"], table["intent"] = (corpus.manifest[name][plan.utterance].to_numpy() for name in
-                                         ("speaker", "intent"))
+    table["speaker"], table["intent"] = (
+        corpus.manifest[name][plan.utterance].to_numpy() for name in ("speaker", "intent")
+    )
     model.eval()
-    logits, pairs = [], []
+    logits, on_clean, pairs = [], [], []
     for batch in data.batches("test", plan):
         output = model(getattr(batch, test_input))
         if output.logits is not None:
             logits.append(output.logits.float().cpu())
+            on_clean.append((model(batch.clean).logits.argmax(dim=1) == batch.labels).cpu())
         if output.enhanced is not None:
             for clean, wave, length in zip(batch.clean, output.enhanced.float(), batch.lengths.tolist(), strict=True):
                 pairs.append((clean[0, :length].cpu().numpy(), wave[0, :length].cpu().numpy()))
     columns = [table, noisy_quality(data, plan).add_suffix("_noisy")]
     if logits:
+        table["correct_on_clean"] = torch.cat(on_clean).int().numpy()
         columns.append(_classified(torch.cat(logits), corpus.intents, table.intent))
     if pairs:
         columns.append(score(pairs, config.metric_workers, "Scoring enhanced speech").add_suffix("_enhanced"))
@@ -167,17 +169,16 @@ def _classified(logits: torch.Tensor, intents: list[str], truth: pd.Series) -> p
 
 def summarise(per_utterance: pd.DataFrame) -> dict[str, Any]:
     """Means over the test split, by SNR and by noise type, of what could be computed; and how many failed."""
-    numbers = [name for name in per_utterance if name == "correct" or name.rpartition("_")[0] in QUALITY]
-    plain = partial(pd.DataFrame.rename, columns={"correct": "accuracy"})
+    numbers = [name for name in per_utterance if name.startswith("correct") or name.rpartition("_")[0] in QUALITY]
 
     def means(by: str) -> dict[str, Any]:
-        grouped = plain(per_utterance.groupby(by)[numbers].mean())
+        grouped = per_utterance.groupby(by)[numbers].mean()
         return {str(key): row.dropna().to_dict() for key, row in grouped.iterrows()}
 
     failed = {name: int(per_utterance[name].isna().sum()) for name in numbers}
     return {
         "utterances": len(per_utterance),
-        "mean": plain(per_utterance[numbers]).mean().dropna().to_dict(),
+        "mean": per_utterance[numbers].mean().dropna().to_dict(),
         "failed": {name: count for name, count in failed.items() if count},
         "by_snr_db": means("snr_db"),
         "by_noise_type": means("noise_type"),

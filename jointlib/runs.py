@@ -74,11 +74,16 @@ def check_identity(folder: Path, config: Config) -> None:
     """Raise FileExistsError if a folder, finished or not, was trained with another configuration."""
     stored = json.loads((folder / "config.json").read_text())
     wanted = identity(config)
-    differing = [f"{name}: {stored.get(name)!r} there, {wanted[name]!r} now" for name in wanted
-                 if stored.get(name) != wanted[name]]
+    differing = [
+        f"{name}: {stored.get(name)!r} there, {wanted[name]!r} now"
+        for name in wanted
+        if stored.get(name) != wanted[name]
+    ]
     if differing:
-        raise FileExistsError(f"{folder} was made with another configuration ({'; '.join(differing)}); remove it, "
-                              "or give the new one a profile of its own")
+        raise FileExistsError(
+            f"{folder} was made with another configuration ({'; '.join(differing)}); remove it, "
+            "or give the new one a profile of its own"
+        )
 
 
 def list_runs(results: Path | str) -> pd.DataFrame:
@@ -132,8 +137,9 @@ def load_run(folder: Path | str, device: str = "cpu") -> Run:
     folder = Path(folder)
     if not finished(folder):
         missing = [name for name in FILES if not (folder / name).is_file()]
-        raise FileNotFoundError(f"{folder}: not a finished run, it lacks {', '.join(missing)}; finished runs lie in "
-                                "results/PROFILE/runs")
+        raise FileNotFoundError(
+            f"{folder}: not a finished run, it lacks {', '.join(missing)}; finished runs lie in results/PROFILE/runs"
+        )
     config = json.loads((folder / "config.json").read_text())
     model = build_network(config, len(config["intents"]))
     model.load_state_dict(load_file(folder / "weights.safetensors"))

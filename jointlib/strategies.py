@@ -118,9 +118,7 @@ STRATEGIES: dict[str, Strategy] = {
     "classifier_clean": Strategy("Classifier, clean", Classifier, train_input="clean", alpha=0.0),
     "classifier_noisy": Strategy("Classifier, noisy", Classifier, alpha=0.0),
     "enhancement": Strategy("Enhancement alone", Enhancer, alpha=1.0),
-    "cascade_clean": Strategy(
-        "Cascade, clean", JointWave, alpha=0.0, loads=_CASCADE, frozen=("frontend", "backend")
-    ),
+    "cascade_clean": Strategy("Cascade, clean", JointWave, alpha=0.0, loads=_CASCADE, frozen=("frontend", "backend")),
     "cascade_enhanced": Strategy(
         "Cascade, enhanced", JointWave, alpha=0.0, loads=_ENHANCER, frozen=("frontend",), pretrained=_CASCADE
     ),

@@ -60,8 +60,10 @@ def intents() -> list[tuple[str, str, str]]:
 def phrasings(intent: tuple[str, str, str]) -> list[str]:
     """The eight wordings of an intent."""
     action, thing, room = intent
+    name = COMMANDS["things"].get(thing)
     spoken = {
-        "it": COMMANDS["things"].get(thing, "") + ("" if room == "none" else f" in the {room}"),
+        "it": f"the {name}" if room == "none" else f"the {name} in the {room}",
+        "short": name if room == "none" else f"{room} {name}",
         "language": COMMANDS["languages"].get(thing),
         "item": COMMANDS["items"].get(thing),
     }
@@ -69,12 +71,17 @@ def phrasings(intent: tuple[str, str, str]) -> list[str]:
 
 
 def speakers(settings: EmbeddedSettings) -> dict[str, list[dict]]:
-    """Speakers of each split: id, voice (accent and variant), pitch (0 to 100) and rate (words per minute)."""
+    """Speakers of each split: id, voice (accent and variant), pitch (0 to 100), rate (words per minute) and tract.
+
+    No accent and variant pair is in two splits, nor is a variant (the shape of a voice). `tract` is the relative length
+    of the vocal tract: it scales all formants, which makes more voices than espeak-ng's variants."""
     rng = np.random.default_rng([settings.seed, 1])
-    variants = rng.permutation(COMMANDS["variants"])  # of the 52, 10 valid's and 10 test's: voices that train lacks
+    variants = rng.permutation(COMMANDS["variants"])  # of the 50, 10 valid's and 10 test's: voices that train lacks
     of_split = {"valid": variants[:10], "test": variants[10:20], "train": variants[20:]}
-    voices = {split: iter(rng.permutation([f"{a}+{v}" for a, v in product(COMMANDS["accents"], of_split[split])]))
-              for split in SPLITS}
+    voices = {
+        split: iter(rng.permutation([f"{accent}+{variant}" for accent, variant in product(COMMANDS["accents"], names)]))
+        for split, names in of_split.items()
+    }
     low, high = settings.words_per_minute
     return {
         split: [
@@ -83,6 +90,7 @@ def speakers(settings: EmbeddedSettings) -> dict[str, list[dict]]:
                 "voice": str(next(voices[split])),
                 "pitch": int(rng.integers(30, 70)),
                 "rate": int(rng.integers(low, high + 1)),
+                "tract": round(float(rng.uniform(0.92, 1.08)), 3),
             }
             for number in range(settings.speakers[split])
         ]
@@ -107,7 +115,8 @@ def speak(text: str, speaker: dict, rng: np.random.Generator) -> np.ndarray:
     rate = speaker["rate"] * rng.uniform(0.95, 1.05)
     pitch = speaker["pitch"] + rng.integers(-5, 6)
     spoken = synthesizer().say(text, speaker["voice"], round(rate), int(pitch), seed=int(rng.integers(2**31)))
-    wave = resample_poly(spoken, SAMPLE_RATE, synthesizer().sample_rate)
+    steps = 50  # Hz: a coarse ratio keeps the resampling filter short
+    wave = resample_poly(spoken, round(SAMPLE_RATE * speaker["tract"] / steps), synthesizer().sample_rate // steps)
     level = 10 ** (rng.uniform(-6, 0) / 20) * 0.5 / np.abs(wave).max()
     silence = np.zeros(rng.integers(0, SAMPLE_RATE // 10), dtype=np.float32)
     return np.concatenate([silence, wave * level]).astype(np.float32)

@@ -61,7 +61,9 @@ def traffic(rng: Rng, samples: int) -> np.ndarray:
 
 
 def typing(rng: Rng, samples: int) -> np.ndarray:
-    return _events(rng, samples, rng.uniform(5, 9), lambda rng: _burst(rng, 0.08, rng.uniform(0.004, 0.015), 1200, 7000))
+    return _events(
+        rng, samples, rng.uniform(5, 9), lambda rng: _burst(rng, 0.08, rng.uniform(0.004, 0.015), 1200, 7000)
+    )
 
 
 def shutting_door(rng: Rng, samples: int) -> np.ndarray:
@@ -90,7 +92,7 @@ def squeaky_chair(rng: Rng, samples: int) -> np.ndarray:
 
 def neighbor_speaking(rng: Rng, samples: int) -> np.ndarray:
     voice = f"{rng.choice(COMMANDS['accents'])}+{rng.choice(COMMANDS['variants'])}"
-    speaker = {"voice": voice, "pitch": int(rng.integers(30, 70)), "rate": int(rng.integers(140, 200))}
+    speaker = {"voice": voice, "pitch": int(rng.integers(30, 70)), "rate": int(rng.integers(140, 200)), "tract": 1.0}
     wave = np.zeros(0)
     while len(wave) < samples:
         wave = np.concatenate([wave, speak(str(rng.choice(COMMANDS["neighbours"])), speaker, rng)])
@@ -124,4 +126,5 @@ def write_noise(root: Path, settings: EmbeddedSettings, split: str) -> None:
         for number in range(1, settings.noise_files[split] + 1):
             rng = np.random.default_rng([settings.seed, 4, split == "test", index, number])
             wave = recipe(rng, samples)
-            soundfile.write(folder / f"{name}_{number}.wav", 0.3 * wave / np.abs(wave).max(), SAMPLE_RATE)
+            wave = wave / np.abs(wave).max() + rng.normal(scale=1e-3, size=samples)  # a room is never quite silent
+            soundfile.write(folder / f"{name}_{number}.wav", 0.3 * wave, SAMPLE_RATE)

@@ -26,11 +26,14 @@ from jointlib.runs import build_network, check_identity, environment, finished, 
 from jointlib.strategies import STRATEGIES, parents, set_training
 
 
-def train_step(
-    model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: Config
-) -> dict[str, float]:
+def _input(batch: Batch, config: Config) -> Tensor:
+    """What the strategy is trained and validated on: the clean or the noisy wave (B, 1, T)."""
+    return getattr(batch, config.train_input or STRATEGIES[config.strategy].train_input)
+
+
+def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: Config) -> dict[str, float]:
     """One step of the optimiser on one batch; returns the loss terms before it."""
-    wave = getattr(batch, config.train_input or STRATEGIES[config.strategy].train_input)
+    wave = _input(batch, config)
     with torch.autocast(wave.device.type, torch.bfloat16, enabled=config.bf16 and wave.device.type == "cuda"):
         output = model(wave)
     terms = loss_terms(output, batch.clean, batch.labels)
@@ -43,12 +46,12 @@ def train_step(
 
 @torch.inference_mode()
 def validate(model: nn.Module, data: Data, plan: pd.DataFrame) -> dict[str, float]:
-    """Loss, its terms and accuracy over the whole valid split, in the strategy's test condition."""
+    """Loss, its terms and accuracy over the whole valid split, on the input that the strategy is trained on."""
     config = data.config
     model.eval()
     sums: dict[str, float] = defaultdict(float)
     for batch in data.batches("valid", plan):
-        output = model(getattr(batch, config.test_input or STRATEGIES[config.strategy].train_input))
+        output = model(_input(batch, config))
         terms = loss_terms(output, batch.clean, batch.labels)
         terms["loss"] = weighted_sum(terms, config.alpha)
         if output.logits is not None:
@@ -111,8 +114,11 @@ class Checkpoint:
         for index, entry in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in entry.items()}
         partial = self.file.with_suffix(".partial")
-        save_file({name: value.contiguous() for name, value in tensors.items()}, partial,
-                  metadata={"history": json.dumps(history)})
+        save_file(
+            {name: value.contiguous() for name, value in tensors.items()},
+            partial,
+            metadata={"history": json.dumps(history)},
+        )
         partial.replace(self.file)
 
     def load(self, model: nn.Module, optimizer) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
@@ -205,8 +211,11 @@ def fit(config: Config, data: Data | None = None) -> Path:
         check_identity(partial, config)
     partial.mkdir(parents=True, exist_ok=True)
     model, origins = _initial_model(config, data)
-    write_json(partial / "config.json", identity(config) | {
-        "variant": config.variant, "profile": config.profile, "origins": origins, "intents": data.corpus.intents})
+    write_json(
+        partial / "config.json",
+        identity(config)
+        | {"variant": config.variant, "profile": config.profile, "origins": origins, "intents": data.corpus.intents},
+    )
     best, history = _optimise(model, data, partial)
     model.load_state_dict(best)
     per_utterance = evaluate(model, data)
@@ -214,8 +223,10 @@ def fit(config: Config, data: Data | None = None) -> Path:
     per_utterance.to_csv(partial / "per_utterance.csv", index=False)
     save_file({name: value.contiguous() for name, value in best.items()}, partial / "weights.safetensors")
     write_json(partial / "metrics.json", summarise(per_utterance))
-    write_json(partial / "record.json", {
-        "seed": config.seed, "seconds_since_last_start": round(time.time() - started, 1), **environment(config)})
+    write_json(
+        partial / "record.json",
+        {"seed": config.seed, "seconds_since_last_start": round(time.time() - started, 1), **environment(config)},
+    )
     (partial / "checkpoint.safetensors").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

@@ -1,0 +1,26 @@
+# make reproduce [PROFILE=smoke|quick|grid|full|fsc|path/to/profile.yaml]   make test   make lab
+PYTHON ?= python3
+PROFILE ?= quick
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+BIN := .venv/bin
+# One thread a process: the grid fills the cores with processes. Threads of numpy and of torch would get in their way.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: reproduce test lab
+
+reproduce: .venv/installed
+	$(BIN)/snakemake --cores $(JOBS) --keep-going --rerun-incomplete --rerun-triggers mtime --quiet rules host \
+		--config profile=$(PROFILE)
+
+test: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+lab: .venv/installed
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@

@@ -1,0 +1,120 @@
+# The grid: every notebook executed with papermill, one process a cell. `snakemake -n` shows the plan.
+#   snakemake --cores 2 --config profile=grid            any field of jointlib.config.Config may follow, e.g. init=pretrained
+import json
+import sys
+
+from jointlib.config import ROOT, load_config, parent_of
+from jointlib.data import check_sources
+from jointlib.runs import run_folder
+from jointlib.strategies import STRATEGIES, parents
+
+PROFILE = str(config.get("profile", "quick"))
+OVERRIDES = {name: value for name, value in config.items() if name != "profile"}
+BASE = load_config(PROFILE, **OVERRIDES)
+check_sources(BASE)
+RESULTS = BASE.folder
+
+
+def grid():
+    """Every run of the profile by its name, and every run that one of them starts from."""
+    cells = {}
+    for seed in BASE.seeds:
+        for name in BASE.strategies:
+            for alpha in BASE.alphas if STRATEGIES[name].alpha is None else [STRATEGIES[name].alpha]:
+                add(cells, BASE.replace(strategy=name, alpha=alpha, seed=seed))
+    return cells
+
+
+def origins(cell):
+    names = set(parents(STRATEGIES[cell.strategy], cell.init).values())
+    return [parent_of(cell, name) for name in sorted(names)]
+
+
+def add(cells, cell):
+    cells[cell.run_name] = cell
+    for origin in origins(cell):
+        add(cells, origin)
+
+
+CELLS = grid()
+
+
+def notebook_of(wildcards):
+    joint = STRATEGIES[CELLS[wildcards.run].strategy].alpha is None
+    return f"{ROOT}/notebooks/" + ("03_train_strategy.ipynb" if joint else "02_baselines.ipynb")
+
+
+def parameters(cell=None):
+    """The notebook's parameters as YAML: the profile, what overrides it, and the cell."""
+    values = {"PROFILE": PROFILE, **{name.upper(): value for name, value in OVERRIDES.items()}}
+    if cell is not None:
+        values |= {"SEED": cell.seed, "INIT": cell.init}
+        fixed = STRATEGIES[cell.strategy].alpha is not None
+        values |= {"BASELINES": [cell.strategy]} if fixed else {"STRATEGY": cell.strategy, "ALPHA": cell.alpha}
+    return json.dumps(values)
+
+
+PAPERMILL = f"{sys.executable} -m papermill --log-level WARNING --no-progress-bar --log-output -k python3"
+EXECUTED = f"{RESULTS}/notebooks"
+
+
+rule all:
+    input:
+        f"{RESULTS}/report.html",
+
+
+rule contaminate:
+    input:
+        f"{ROOT}/notebooks/01_contaminate.ipynb",
+    output:
+        f"{RESULTS}/contamination/test.csv",
+    log:
+        notebook=f"{EXECUTED}/01_contaminate.ipynb",
+    params:
+        yaml=parameters(),
+    threads: workflow.cores
+    shell:
+        "{PAPERMILL} {input} {log.notebook} -y {params.yaml:q} >/dev/null"
+
+
+rule cell:
+    input:
+        rules.contaminate.output,
+        lambda wildcards: [run_folder(origin) / "notebook.done" for origin in origins(CELLS[wildcards.run])],
+        notebook=ancient(notebook_of),
+    output:  # a marker: snakemake removes the outputs of a notebook that fails, and the run must outlive it
+        touch(f"{RESULTS}/runs/{{run}}/notebook.done"),
+    log:
+        notebook=f"{EXECUTED}/{{run}}.ipynb",
+    params:
+        yaml=lambda wildcards: parameters(CELLS[wildcards.run]),
+    threads: BASE.threads or workflow.cores
+    shell:
+        "{PAPERMILL} {input.notebook} {log.notebook} -y {params.yaml:q} >/dev/null"
+
+
+rule summary:
+    input:
+        expand(f"{RESULTS}/runs/{{run}}/notebook.done", run=CELLS),
+        notebook=f"{ROOT}/notebooks/{{summary}}.ipynb",
+    output:
+        touch(f"{RESULTS}/{{summary}}.done"),
+    log:
+        notebook=f"{EXECUTED}/{{summary}}.ipynb",
+    params:
+        yaml=parameters(),
+    wildcard_constraints:
+        summary="04_tables|05_figures",
+    shell:
+        "{PAPERMILL} {input.notebook} {log.notebook} -y {params.yaml:q} >/dev/null"
+
+
+rule report:
+    input:
+        f"{RESULTS}/04_tables.done",
+        f"{RESULTS}/05_figures.done",
+    output:
+        f"{RESULTS}/report.html",
+    shell:
+        "{sys.executable} -m jupyter nbconvert --to html --log-level ERROR {EXECUTED}/*.ipynb"
+        " && {sys.executable} -m jointlib.report {PROFILE}"
