@@ -54,7 +54,7 @@ def parameters(cell=None):
     return json.dumps(values)
 
 
-PAPERMILL = f"{sys.executable} -m papermill --log-level WARNING --no-progress-bar --log-output -k python3"
+PAPERMILL = f"{sys.executable} -m papermill --log-level WARNING --no-progress-bar -k python3"
 EXECUTED = f"{RESULTS}/notebooks"
 
 

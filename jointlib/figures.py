@@ -34,81 +34,64 @@ def use_style() -> None:
     plt.rcParams.update({"figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": "tight", "axes.titleweight": "bold"})
 
 
-_BOXES = {  # per strategy: (text, column, row, colour), and arrows (from, to)
-    "cascade_clean": ("Cascade: trained apart", ["noisy", "unet", "enhanced", "tcn", "intent"], []),
-    "jt": ("JT: joined by the wave", ["noisy", "unet", "enhanced", "tcn", "intent"], []),
-    "bn": ("BN: joined by the bottleneck", ["noisy", "unet", "enhanced", "tcn", "intent"], ["bottleneck"]),
-    "bn_mix": (
-        "BN-Mix: bottleneck and noisy wave",
-        ["noisy", "unet", "enhanced", "tcn", "intent"],
-        ["bottleneck", "conv"],
-    ),
+_PLACES = {  # box: (text, x, y, trained)
+    "noisy": ("noisy\nwave", 0.8, 2.0, False),
+    "unet": ("Wave-\nU-Net", 3.3, 2.0, True),
+    "enhanced": ("enhanced\nwave", 6.0, 2.0, False),
+    "conv": ("1-D conv", 0.8, 0.5, True),
+    "tcn": ("TCN", 6.0, 0.5, True),
+    "intent": ("intent", 8.4, 0.5, False),
 }
-_PLACES = {
-    "noisy": (0.7, 2),
-    "unet": (3.0, 2),
-    "enhanced": (5.6, 2),
-    "tcn": (5.6, 0.5),
-    "intent": (7.9, 0.5),
-    "conv": (0.7, 0.5),
-}
-_TEXTS = {
-    "noisy": "noisy\nwave",
-    "unet": "Wave-U-Net",
-    "enhanced": "enhanced\nwave",
-    "tcn": "TCN",
-    "intent": "intent",
-    "conv": "1-D conv",
+_COMMON = [("noisy", "unet"), ("unet", "enhanced"), ("tcn", "intent")]
+_DRAWN = {  # title: (further arrows, style of the arrow into the TCN)
+    "Cascade: trained apart": ([("enhanced", "tcn")], "--"),
+    "JT: joined by the wave": ([("enhanced", "tcn")], "-"),
+    "BN: joined by the bottleneck": ([("unet", "tcn")], "-"),
+    "BN-Mix: bottleneck and noisy wave": ([("unet", "tcn"), ("noisy", "conv"), ("conv", "tcn")], "-"),
 }
 
 
 def architectures() -> Figure:
-    """How each strategy joins front-end and back-end; dashed where nothing is trained jointly."""
+    """How each strategy joins front-end and back-end; dashed where no gradient crosses."""
     figure, axes = plt.subplots(2, 2, figsize=(11, 5.4))
-    for axis, (strategy, (title, boxes, joints)) in zip(axes.flat, _BOXES.items(), strict=True):
-        for name in boxes + ["conv"] * ("conv" in joints):
-            _box(axis, name, trained=name in ("unet", "tcn", "conv"))
-        arrows = [("noisy", "unet"), ("unet", "enhanced"), ("tcn", "intent")]
-        arrows += [("unet", "tcn")] if joints else [("enhanced", "tcn")]
-        arrows += [("noisy", "conv"), ("conv", "tcn")] if "conv" in joints else []
-        for start, end in arrows:
-            joint = not (strategy == "cascade_clean" and (start, end) == ("enhanced", "tcn"))
-            _arrow(axis, _PLACES[start], _PLACES[end], dashed=not joint)
-        if joints:
-            axis.text(3.75, 1.05, "bottleneck", fontsize=10, ha="right", style="italic")
-        axis.text(6.6, 2, "MSE", color=_PALETTE[3], fontsize=11, va="center")
-        axis.text(8.85, 0.5, "cross-\nentropy", color=_PALETTE[3], fontsize=11, va="center")
-        axis.set(xlim=(-0.2, 10.2), ylim=(-0.1, 2.6), title=title)
+    for axis, (title, (arrows, style)) in zip(axes.flat, _DRAWN.items(), strict=True):
+        for name in {name for arrow in _COMMON + arrows for name in arrow}:
+            _box(axis, *_PLACES[name])
+        for start, end in _COMMON + arrows:
+            _arrow(axis, start, end, style if end == "tcn" else "-")
+        if ("unet", "tcn") in arrows:
+            axis.text(4.2, 1.1, "bottleneck", fontsize=11, ha="right", style="italic")
+        axis.text(7.2, 2, "MSE", color=_PALETTE[3], fontsize=12, va="center")
+        axis.text(9.5, 0.5, "cross-\nentropy", color=_PALETTE[3], fontsize=12, va="center")
+        axis.set(xlim=(-0.4, 11.0), ylim=(0, 2.5), title=title)
         axis.axis("off")
     figure.tight_layout()
     return figure
 
 
-def _box(axis, name: str, trained: bool) -> None:
-    x, y = _PLACES[name]
-    width, height = (1.8, 0.8) if trained else (1.5, 0.8)
-    face = _PALETTE[9] if trained else "white"
+def _box(axis, text: str, x: float, y: float, trained: bool) -> None:
     axis.add_patch(
         FancyBboxPatch(
-            (x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0.02", facecolor=face, edgecolor="0.25"
+            (x - 1, y - 0.4),
+            2,
+            0.8,
+            boxstyle="square,pad=0",
+            edgecolor="0.25",
+            facecolor=_PALETTE[9] if trained else "white",
         )
     )
-    axis.text(x, y, _TEXTS[name], ha="center", va="center", fontsize=11)
+    axis.text(x, y, text, ha="center", va="center", fontsize=11)
 
 
-def _arrow(axis, start: tuple[float, float], end: tuple[float, float], dashed: bool) -> None:
-    axis.annotate(
-        "",
-        xy=end,
-        xytext=start,
-        arrowprops={
-            "arrowstyle": "-|>",
-            "color": "0.25",
-            "shrinkA": 33,
-            "shrinkB": 36 if start[1] == end[1] else 26,
-            "linestyle": "--" if dashed else "-",
-        },
-    )
+def _arrow(axis, start: str, end: str, style: str) -> None:
+    (_, x0, y0, _), (_, x1, y1, _) = _PLACES[start], _PLACES[end]
+    if y0 == y1:
+        x0, x1 = x0 + 1, x1 - 1  # from right side to left side
+    else:
+        slant = 0.5 * (x1 > x0)  # from bottom to top, the slanted one off the centres
+        x0, y0, x1, y1 = x0 + slant, y0 - 0.4, x1 - slant, y1 + 0.4
+    arrow = {"arrowstyle": "-|>", "color": "0.25", "shrinkA": 0, "shrinkB": 0, "linestyle": style}
+    axis.annotate("", xy=(x1, y1), xytext=(x0, y0), arrowprops=arrow)
 
 
 def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:

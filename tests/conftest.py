@@ -1,0 +1,67 @@
+"""A tiny corpus of tones in FSC layout and tiny noises in MS-SNSD layout, which the tests below run on."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+
+INTENTS = [("activate", "lamp", "none"), ("deactivate", "lamp", "none"), ("bring", "shoes", "none")]
+SPEAKERS = {"train": ["ann", "bob"], "valid": ["cat"], "test": ["dan", "eve"]}
+
+
+def write_corpus(root: Path, sample_rate: int = 16_000, per_intent: int = 2) -> Path:
+    """Half-second tones, a pitch per intent."""
+    rng = np.random.default_rng(0)
+    (root / "data").mkdir(parents=True)
+    for split, speakers in SPEAKERS.items():
+        rows = []
+        for speaker in speakers:
+            for label, intent in enumerate(INTENTS * per_intent):
+                path = Path("wavs/speakers", speaker, f"{label}.wav")
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                time = np.arange(sample_rate // 2) / sample_rate
+                pitch = 300 * (1 + label % len(INTENTS)) * rng.uniform(0.95, 1.05)
+                soundfile.write(root / path, 0.3 * np.sin(2 * np.pi * pitch * time), sample_rate)
+                rows.append((path.as_posix(), speaker, "switch it, please", *intent))
+        columns = ["path", "speakerId", "transcription", "action", "object", "location"]
+        pd.DataFrame(rows, columns=columns).to_csv(root / "data" / f"{split}_data.csv")
+    return root
+
+
+def write_noises(root: Path, seconds: float = 0.4) -> Path:
+    """Two types of white noise in noise_train and noise_test."""
+    rng = np.random.default_rng(1)
+    for folder in ("noise_train", "noise_test"):
+        (root / folder).mkdir(parents=True)
+        for name in ("Typing_1", "Typing_2", "Babble_1"):
+            soundfile.write(root / folder / f"{name}.wav", rng.normal(scale=0.1, size=int(seconds * 16_000)), 16_000)
+    return root
+
+
+@pytest.fixture
+def corpus_root(tmp_path: Path) -> Path:
+    return write_corpus(tmp_path / "corpus")
+
+
+@pytest.fixture
+def noise_root(tmp_path: Path) -> Path:
+    return write_noises(tmp_path / "noise")
+
+
+@pytest.fixture
+def profile(tmp_path: Path, corpus_root: Path, noise_root: Path) -> Path:
+    """A profile file of a tiny experiment on the tiny corpus."""
+    values = {
+        "base": "smoke",
+        "embedded": None,
+        "corpus": str(corpus_root),
+        "noise": str(noise_root),
+        "clip_seconds": 0.5,
+        "results": str(tmp_path / "results"),
+    }
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return file

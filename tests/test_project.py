@@ -1,0 +1,46 @@
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_conda_and_pip_users_get_the_same_pinned_set():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {*project["dependencies"], *project["optional-dependencies"]["dev"]}
+    assert all("==" in requirement for requirement in wanted)
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    listed = next(entry["pip"] for entry in conda if isinstance(entry, dict))
+    assert {entry for entry in listed if not entry.startswith("-")} == wanted
+    constraints = {line.lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert {requirement.lower() for requirement in wanted} <= constraints
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_clean_and_take_parameters(path):
+    cells = json.loads(path.read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
+    (parameters,) = [cell for cell in code if "parameters" in cell["metadata"].get("tags", [])]
+    names = [line.split(" = ")[0] for line in "".join(parameters["source"]).splitlines()]
+    assert names[0] == "PROFILE" and all(name.isupper() for name in names)
+    assert not any("class " in "".join(cell["source"]) for cell in code)
+    text = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    assert "**Question.**" in text and "## What to try next" in text
+
+
+def test_readme_shows_the_recorded_tables():
+    readme = (ROOT / "README.md").read_text()
+    for name in ("tables.md", "overview.md"):
+        recorded = (ROOT / "results/reference" / name).read_text()
+        assert recorded.strip() in readme, f"README.md differs from results/reference/{name}"
+
+
+def test_the_map_in_the_readme_names_every_module():
+    readme = (ROOT / "README.md").read_text()
+    for module in (ROOT / "jointlib").glob("[a-z]*.py"):
+        assert f"`{module.stem}`" in readme
