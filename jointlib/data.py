@@ -15,7 +15,8 @@ from jointlib.config import ROOT, Config
 from jointlib.contaminate import Contaminator, draw_plan
 from jointlib.corpus import SPLITS, Corpus, Noises, check_disjoint
 from jointlib.progress import Progress
-from jointlib.synthetic import EmbeddedSettings, ensure_embedded
+from jointlib.synthetic import ensure_embedded
+from jointlib.synthetic_speech import EmbeddedSettings
 
 NOISE_OF = {"train": "train", "valid": "train", "test": "test"}  # validation must not hear the test noises
 

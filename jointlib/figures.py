@@ -6,14 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-import torch
-import torchaudio.functional as AF
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 
-from jointlib.audio import SAMPLE_RATE
-from jointlib.report import cells, noisy_cell
 from jointlib.strategies import STRATEGIES
+from jointlib.tables import cells, noisy_cell
 
 _PALETTE = sns.color_palette("colorblind", 10)
 COLOURS = dict(zip(STRATEGIES, [_PALETTE[place] for place in (7, 9, 8, 6, 5, 0, 4, 1, 2, 3, 3)], strict=True))
@@ -32,66 +28,6 @@ def use_style() -> None:
     """One look for all figures: colour-blind safe, legible at the width of a README."""
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", font_scale=1.05)
     plt.rcParams.update({"figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": "tight", "axes.titleweight": "bold"})
-
-
-_PLACES = {  # box: (text, x, y, trained)
-    "noisy": ("noisy\nwave", 0.8, 2.0, False),
-    "unet": ("Wave-\nU-Net", 3.3, 2.0, True),
-    "enhanced": ("enhanced\nwave", 6.0, 2.0, False),
-    "conv": ("1-D conv", 0.8, 0.5, True),
-    "tcn": ("TCN", 6.0, 0.5, True),
-    "intent": ("intent", 8.4, 0.5, False),
-}
-_COMMON = [("noisy", "unet"), ("unet", "enhanced"), ("tcn", "intent")]
-_DRAWN = {  # title: (further arrows, style of the arrow into the TCN)
-    "Cascade: trained apart": ([("enhanced", "tcn")], "--"),
-    "JT: joined by the wave": ([("enhanced", "tcn")], "-"),
-    "BN: joined by the bottleneck": ([("unet", "tcn")], "-"),
-    "BN-Mix: bottleneck and noisy wave": ([("unet", "tcn"), ("noisy", "conv"), ("conv", "tcn")], "-"),
-}
-
-
-def architectures() -> Figure:
-    """How each strategy joins front-end and back-end; dashed where no gradient crosses."""
-    figure, axes = plt.subplots(2, 2, figsize=(11, 5.4))
-    for axis, (title, (arrows, style)) in zip(axes.flat, _DRAWN.items(), strict=True):
-        for name in {name for arrow in _COMMON + arrows for name in arrow}:
-            _box(axis, *_PLACES[name])
-        for start, end in _COMMON + arrows:
-            _arrow(axis, start, end, style if end == "tcn" else "-")
-        if ("unet", "tcn") in arrows:
-            axis.text(4.2, 1.1, "bottleneck", fontsize=11, ha="right", style="italic")
-        axis.text(7.2, 2, "MSE", color=_PALETTE[3], fontsize=12, va="center")
-        axis.text(9.5, 0.5, "cross-\nentropy", color=_PALETTE[3], fontsize=12, va="center")
-        axis.set(xlim=(-0.4, 11.0), ylim=(0, 2.5), title=title)
-        axis.axis("off")
-    figure.tight_layout()
-    return figure
-
-
-def _box(axis, text: str, x: float, y: float, trained: bool) -> None:
-    axis.add_patch(
-        FancyBboxPatch(
-            (x - 1, y - 0.4),
-            2,
-            0.8,
-            boxstyle="square,pad=0",
-            edgecolor="0.25",
-            facecolor=_PALETTE[9] if trained else "white",
-        )
-    )
-    axis.text(x, y, text, ha="center", va="center", fontsize=11)
-
-
-def _arrow(axis, start: str, end: str, style: str) -> None:
-    (_, x0, y0, _), (_, x1, y1, _) = _PLACES[start], _PLACES[end]
-    if y0 == y1:
-        x0, x1 = x0 + 1, x1 - 1  # from right side to left side
-    else:
-        slant = 0.5 * (x1 > x0)  # from bottom to top, the slanted one off the centres
-        x0, y0, x1, y1 = x0 + slant, y0 - 0.4, x1 - slant, y1 + 0.4
-    arrow = {"arrowstyle": "-|>", "color": "0.25", "shrinkA": 0, "shrinkB": 0, "linestyle": style}
-    axis.annotate("", xy=(x1, y1), xytext=(x0, y0), arrowprops=arrow)
 
 
 def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
@@ -223,56 +159,4 @@ def realised_snr(plans: Mapping[str, pd.DataFrame]) -> Figure:
         axis.set(title=mixer, xlabel="realised SNR (dB)", ylabel="utterances")
         axis.get_legend().set_title("nominal SNR (dB)")
     figure.tight_layout()
-    return figure
-
-
-def log_mel(wave: np.ndarray) -> np.ndarray:
-    """Log-mel spectrogram in dB, (64, F) of a wave (T,) at 16 kHz: windows of 25 ms every 10 ms."""
-    spectrogram = AF.spectrogram(
-        torch.as_tensor(wave, dtype=torch.float32),
-        pad=0,
-        window=torch.hann_window(400),
-        n_fft=512,
-        hop_length=160,
-        win_length=400,
-        power=2.0,
-        normalized=False,
-    )  # (257, F)
-    banks = AF.melscale_fbanks(257, 0.0, SAMPLE_RATE / 2, 64, SAMPLE_RATE)  # (257, 64)
-    return (10 * torch.log10((banks.T @ spectrogram).clamp_min(1e-10))).numpy()
-
-
-def spectrograms(waves: Mapping[str, np.ndarray]) -> Figure:
-    """Wave and log-mel spectrogram of several versions of an utterance (T,), on common axes and one colour scale."""
-    images = {name: log_mel(wave) for name, wave in waves.items()}
-    top = max(image.max() for image in images.values())
-    peak = max(np.abs(wave).max() for wave in waves.values())
-    figure, axes = plt.subplots(
-        2,
-        len(waves),
-        figsize=(3.7 * len(waves), 4.8),
-        sharex=True,
-        sharey="row",
-        squeeze=False,
-        layout="constrained",
-        height_ratios=(1, 2),
-    )
-    for (above, below), (name, wave) in zip(axes.T, waves.items(), strict=True):
-        seconds = len(wave) / SAMPLE_RATE
-        above.plot(np.arange(len(wave)) / SAMPLE_RATE, wave, linewidth=0.4, color=_PALETTE[0])
-        above.set(title=name, ylim=(-peak, peak), xlim=(0, seconds))
-        image = below.imshow(
-            images[name],
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            vmin=top - 70,
-            vmax=top,
-            extent=(0, seconds, 0, 64),
-        )
-        below.set(xlabel="time (s)")
-        below.grid(False)
-    axes[0, 0].set_ylabel("amplitude")
-    axes[1, 0].set_ylabel("mel band")
-    figure.colorbar(image, ax=axes[1, :], label="power (dB)", shrink=0.9)
     return figure

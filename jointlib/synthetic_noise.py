@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 from scipy.signal import butter, sosfilt
 
-from jointlib.synthetic import COMMANDS, SAMPLE_RATE, EmbeddedSettings, speak
+from jointlib.synthetic_speech import COMMANDS, SAMPLE_RATE, EmbeddedSettings, speak
 
 Rng = np.random.Generator
 

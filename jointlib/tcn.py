@@ -1,11 +1,38 @@
 """The back-end: a temporal convolutional network (the separator of Luo and Mesgarani 2019) that classifies."""
 
+import math
+
+import torch
 from torch import Tensor, nn
 
 
 def global_layer_norm(channels: int) -> nn.GroupNorm:
     """Normalise over channels and time together, with a gain and a bias per channel: (B, C, T) -> (B, C, T)."""
     return nn.GroupNorm(1, channels, eps=1e-8)
+
+
+class Filterbank(nn.Module):
+    """A learned filterbank on the wave, not in the paper: (B, 1, T) -> log power per band and frame (B, bands, F).
+
+    One strided convolution with two filters a band, which start as windowed cosine and sine at mel-spaced frequencies
+    (so that it starts as a log-mel spectrogram) and are trained like any other weight.
+
+    Args:
+        window, hop: in samples. bands: between 60 Hz and 7.8 kHz at 16 kHz.
+    """
+
+    def __init__(self, window: int, hop: int, bands: int):
+        super().__init__()
+        self.filters = nn.Conv1d(1, 2 * bands, window, stride=hop, padding=window // 2, bias=False)
+        low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (60, 7800))
+        hertz = 700 * (10 ** (torch.linspace(low, high, bands) / 2595) - 1)
+        phase = 2 * math.pi * hertz[:, None] / 16_000 * torch.arange(window)  # (bands, window)
+        waves = torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(window) / window**0.5
+        self.filters.weight.data.copy_(waves.unsqueeze(1))
+
+    def forward(self, wave: Tensor) -> Tensor:
+        cosine, sine = self.filters(wave).chunk(2, dim=1)  # (B, bands, F) each
+        return (cosine.square() + sine.square() + 1e-4).log()
 
 
 class ResidualBlock(nn.Module):
@@ -40,8 +67,8 @@ class TCN(nn.Module):
         channels, hidden: width between and inside the residual blocks.
         repeats, blocks: the dilations 1, 2, ... 2 ** (blocks - 1), repeated.
         kernel_size: of the depthwise convolutions, odd.
-        stem: None, the published network; or (window, hop, channels) in samples: a learned filterbank with that
-            window and hop in front, so that a step is a frame instead of a sample. Not in the paper.
+        stem: None, the published network; or (window, hop, bands) of a `Filterbank` in front of it, so that a step is a
+            frame instead of a sample.
     """
 
     def __init__(
@@ -58,9 +85,8 @@ class TCN(nn.Module):
         super().__init__()
         layers = []
         if stem is not None:
-            window, hop, filters = stem
-            layers += [nn.Conv1d(in_channels, filters, window, stride=hop, padding=window // 2), nn.ReLU()]
-            in_channels = filters
+            layers.append(Filterbank(*stem))
+            in_channels = stem[2]
         layers += [global_layer_norm(in_channels), nn.Conv1d(in_channels, channels, 1)]
         layers += [
             ResidualBlock(channels, hidden, kernel_size, dilation=2**exponent)

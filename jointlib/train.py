@@ -2,7 +2,6 @@
 
 import argparse
 import ctypes
-import json
 import math
 import shutil
 import sys
@@ -13,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from jointlib.checkpoint import Checkpoint
 from jointlib.config import Config, ConfigError, identity, load_config, parent_of
 from jointlib.data import Batch, Data, load_data
 from jointlib.evaluate import evaluate, summarise
@@ -100,42 +99,6 @@ def _better(row: dict[str, float], best: dict[str, float] | None, config: Config
         return (entry["valid_accuracy"] if by_accuracy else 0.0, -entry["valid_loss"])
 
     return key(row) > key(best)
-
-
-class Checkpoint:
-    """All that an interrupted run goes on from, in one safetensors file of tensors and JSON, replaced at once."""
-
-    def __init__(self, file: Path):
-        self.file = file
-
-    def save(self, model: nn.Module, best: dict[str, Tensor], optimizer, history: list[dict[str, float]]) -> None:
-        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-        tensors |= {f"best.{name}": value for name, value in best.items()}
-        for index, entry in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in entry.items()}
-        partial = self.file.with_suffix(".partial")
-        save_file(
-            {name: value.contiguous() for name, value in tensors.items()},
-            partial,
-            metadata={"history": json.dumps(history)},
-        )
-        partial.replace(self.file)
-
-    def load(self, model: nn.Module, optimizer) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
-        """Restore model and optimiser; return the best weights so far and the history."""
-        with safe_open(self.file, "pt") as opened:
-            history = json.loads(opened.metadata()["history"])
-        parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
-        for name, value in load_file(self.file).items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = value
-        model.load_state_dict(parts["model"])
-        state: dict[int, dict[str, Tensor]] = defaultdict(dict)
-        for name, value in parts["optimizer"].items():
-            index, _, field = name.partition(".")
-            state[int(index)][field] = value
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        return parts["best"], history
 
 
 def _keep_freed_memory() -> None:

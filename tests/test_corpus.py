@@ -93,7 +93,7 @@ def test_every_problem_is_listed_at_once(corpus_root, tmp_path):
 
 def test_missing_file_and_column(corpus_root):
     (corpus_root / "data/valid_data.csv").unlink()
-    edit(corpus_root, "train", lambda table: table.drop(columns="action", inplace=True))
+    edit(corpus_root, "train", lambda table: table.pop("action"))
     with pytest.raises(CorpusError, match=r"valid_data.csv: missing") as caught:
         Corpus.read(corpus_root)
     assert "lacks ['action']" in str(caught.value)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from jointlib.evaluate import quality, score, si_sdr, summarise
-from jointlib.synthetic import speak
+from jointlib.synthetic_speech import speak
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from jointlib.config import load_config
-from jointlib.report import (
+from jointlib.report import write_report
+from jointlib.tables import (
     TABLES,
     cells,
     compare,
@@ -14,7 +15,6 @@ from jointlib.report import (
     paper_table,
     published,
     read_scores,
-    write_report,
     write_tables,
 )
 from jointlib.train import fit

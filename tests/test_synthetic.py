@@ -5,8 +5,9 @@ import pytest
 import soundfile
 
 from jointlib.corpus import Corpus, Noises, check_disjoint
-from jointlib.synthetic import COMMANDS, EmbeddedSettings, ensure_embedded, intents, phrasings, speakers
+from jointlib.synthetic import ensure_embedded
 from jointlib.synthetic_noise import RECIPES
+from jointlib.synthetic_speech import COMMANDS, EmbeddedSettings, intents, phrasings, speakers
 
 SMALL = EmbeddedSettings(
     utterances={"train": 62, "valid": 31, "test": 31},

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from jointlib.tcn import TCN, global_layer_norm
+from jointlib.tcn import TCN, Filterbank, global_layer_norm
 
 
 def count(model: nn.Module) -> int:
@@ -36,9 +36,19 @@ def test_receptive_field_is_125_steps():
     assert (seen.min(), seen.max()) == (200 - 62, 200 + 62)
 
 
-def test_stem_gives_a_frame_every_hop():
-    model = TCN(1, classes=7, stem=(400, 160, 8))
-    frames = []
-    model.features[3].register_forward_hook(lambda _module, _inputs, output: frames.append(output.shape[-1]))
-    assert model(torch.randn(2, 1, 16_000)).shape == (2, 7)
-    assert frames == [101]
+def test_filterbank_gives_a_frame_every_hop():
+    wave = torch.randn(2, 1, 16_000)
+    assert Filterbank(400, 160, 8)(wave).shape == (2, 8, 101)
+    assert TCN(1, classes=7, stem=(400, 160, 8))(wave).shape == (2, 7)
+
+
+def test_filterbank_starts_as_a_log_spectrogram_whatever_the_phase():
+    time = torch.arange(16_000) / 16_000
+    bank = Filterbank(400, 160, 32)
+    waves = torch.stack([torch.sin(2 * torch.pi * 1000 * time + phase) for phase in (0.0, 1.0, 2.0)])[:, None]
+    frames = bank(waves)[..., 5:-5]  # (3, 32, F)
+    band = frames.mean(dim=-1).argmax(dim=1)
+    assert (band == band[0]).all()
+    assert frames[:, band[0]].std() < 0.05
+    weights = bank.filters.weight[band[0], 0]
+    assert abs(torch.fft.rfft(weights, 16_000).abs().argmax().item() - 1000) < 120  # Hz

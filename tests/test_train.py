@@ -110,7 +110,7 @@ def test_learning_rate_schedules():
 
 
 def test_early_stopping_and_selection(profile):
-    folder = fit(load_config(profile, strategy="classifier_noisy", epochs=30, patience=1, learning_rate=1e-9))
+    folder = fit(load_config(profile, strategy="classifier_noisy", epochs=30, patience=1, learning_rate=3.0))
     history = pd.read_csv(folder / "history.csv")
     assert len(history) < 30
     best = history[history.selected].iloc[-1]

@@ -1,0 +1,211 @@
+"""Tables 2 to 5 of the paper from finished runs, each value with its interval and the published one beside it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap
+
+from jointlib.config import ROOT, Config
+from jointlib.runs import list_runs
+from jointlib.strategies import STRATEGIES
+
+ALPHAS = (0.0, 0.1, 0.5, 0.9)  # the paper's
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """One of the paper's tables: caption, our column in per_utterance.csv, decimals, and whether it has JT-Clean."""
+
+    caption: str
+    metric: str
+    form: str
+    rows: tuple[str, ...]
+
+
+_ROWS = ("noisy", "jt", "bn", "bn_mix")
+TABLES = {
+    2: PaperTable("Intent classification accuracy", "correct", "{:.3f}", ("noisy", "jt_clean", *_ROWS[1:])),
+    3: PaperTable("PESQ, wide band (MOS)", "pesq_wb_enhanced", "{:.2f}", _ROWS),
+    4: PaperTable("STOI", "stoi_enhanced", "{:.2f}", _ROWS),
+    5: PaperTable("MSE", "mse_enhanced", "{:.1e}", _ROWS),
+}
+
+
+def published() -> pd.DataFrame:
+    """The paper's Tables 2 to 5: table, metric, strategy, alpha, value (NaN where the paper prints a dash)."""
+    return pd.read_csv(ROOT / "results/published/tables.csv")
+
+
+def read_scores(results: Path, variant: str = "") -> pd.DataFrame:
+    """per_utterance.csv of every finished run of a profile and variant, with strategy, alpha and seed in front.
+
+    Raises:
+        FileNotFoundError: there is no finished run.
+    """
+    runs = list_runs(results)
+    runs = runs[runs.variant == variant]
+    if runs.empty:
+        raise FileNotFoundError(
+            f"{results / 'runs'}: no finished run{f' of variant {variant}' if variant else ''}; "
+            "train some first, for example with make reproduce"
+        )
+    return pd.concat([read_run(folder) for folder in runs.folder], ignore_index=True)
+
+
+def read_run(folder: Path) -> pd.DataFrame:
+    """per_utterance.csv of one run, with its strategy, alpha and seed."""
+    config = json.loads((folder / "config.json").read_text())
+    named = {name: config[name] for name in ("strategy", "alpha", "seed")}
+    texts = {"failed_noisy": str, "failed_enhanced": str}  # empty columns would be read as numbers
+    scores = pd.read_csv(folder / "per_utterance.csv", dtype=texts).assign(**named)
+    return scores.fillna({name: "" for name in texts if name in scores})
+
+
+def interval(values: pd.Series, speakers: pd.Series, seed: int = 0) -> tuple[float, float, float]:
+    """Mean over utterances and its 95 % interval, by bootstrap over speakers (utterances of one voice go together).
+
+    Returns:
+        mean, low, high; NaN values are left out, and the interval is NaN with fewer than two speakers.
+    """
+    kept = values.notna()
+    grouped = values[kept].groupby(speakers[kept])
+    sums, counts = grouped.sum().to_numpy(dtype=float), grouped.count().to_numpy(dtype=float)
+    if len(sums) == 0:
+        return (float("nan"),) * 3
+    mean = float(sums.sum() / counts.sum())
+    if len(sums) < 2 or np.ptp(sums / counts) == 0:
+        return mean, *((float("nan"),) * 2 if len(sums) < 2 else (mean, mean))
+    result = bootstrap(
+        (sums, counts),
+        lambda total, count, axis: total.sum(axis=axis) / count.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        n_resamples=2000,
+        rng=np.random.default_rng(seed),
+    )
+    return mean, float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Every (strategy, alpha) of a column of per_utterance.csv, seeds together: value, low, high, seeds, utterances."""
+    rows = []
+    for (strategy, alpha), group in scores.groupby(["strategy", "alpha"]):
+        if metric in group and group[metric].notna().any():
+            value, low, high = interval(group[metric], group.speaker)
+            rows.append((strategy, alpha, value, low, high, group.seed.nunique(), int(group[metric].notna().sum())))
+    return pd.DataFrame(rows, columns=["strategy", "alpha", "value", "low", "high", "seeds", "utterances"])
+
+
+def noisy_cell(scores: pd.DataFrame, metric: str, classifier: str = "classifier_clean") -> pd.DataFrame:
+    """The row "noisy": the quality of unprocessed noisy speech, or the accuracy of `classifier` on it (the paper does
+    not say whether its classifier was trained on clean or on noisy speech)."""
+    if metric == "correct":
+        found = cells(scores[scores.strategy == classifier], metric)
+    else:
+        first = scores[(scores.strategy == scores.strategy.iloc[0]) & (scores.alpha == scores.alpha.iloc[0])]
+        found = cells(first[first.seed == first.seed.iloc[0]], metric.replace("_enhanced", "_noisy"))
+    return found.assign(strategy="noisy", alpha=np.nan)
+
+
+def compare(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:
+    """A paper table in long form: table, strategy, alpha, published, value, low, high, seeds, utterances."""
+    table = TABLES[number]
+    ours = pd.concat([noisy_cell(scores, table.metric, classifier), cells(scores, table.metric)])
+    theirs = published().query("table == @number").rename(columns={"value": "published"})
+    merged = theirs.merge(ours, on=["strategy", "alpha"], how="left")
+    return merged.drop(columns="metric")
+
+
+def paper_table(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:
+    """A table in the paper's layout: a row a strategy, a column an alpha; "ours [95 % interval] (published)"."""
+    table, long = TABLES[number], compare(scores, number, classifier)
+    columns = [f"alpha = {alpha:g}" for alpha in ALPHAS]
+    layout = pd.DataFrame("", index=[_title(row) for row in table.rows], columns=columns)
+    for row in long.itertuples():
+        alphas = ALPHAS[:1] if np.isnan(row.alpha) else (row.alpha,)
+        for alpha in alphas:
+            layout.loc[_title(row.strategy), f"alpha = {alpha:g}"] = _cell(row, table.form)
+    return layout.rename_axis(table.caption)
+
+
+def _title(strategy: str) -> str:
+    return "Noisy, unprocessed" if strategy == "noisy" else STRATEGIES[strategy].title
+
+
+def _cell(row, form: str) -> str:
+    ours = "not run"
+    if not np.isnan(row.value):
+        bounds = "" if np.isnan(row.low) else f" [{form.format(row.low)}, {form.format(row.high)}]"
+        ours = form.format(row.value) + bounds
+    return f"{ours} ({'–' if np.isnan(row.published) else form.format(row.published)})"
+
+
+def overview(scores: pd.DataFrame) -> pd.DataFrame:
+    """Every strategy that was run, baselines too: accuracy on noisy and on clean speech, PESQ, STOI, SI-SDR, MSE."""
+    columns = {
+        "accuracy": ("correct", "{:.3f}"),
+        "accuracy on clean": ("correct_on_clean", "{:.3f}"),
+        "PESQ (MOS)": ("pesq_wb_enhanced", "{:.2f}"),
+        "STOI": ("stoi_enhanced", "{:.2f}"),
+        "SI-SDR (dB)": ("si_sdr_enhanced", "{:.1f}"),
+        "MSE": ("mse_enhanced", "{:.1e}"),
+    }
+    order = {name: place for place, name in enumerate(STRATEGIES)}
+    keys = sorted(set(zip(scores.strategy, scores.alpha, strict=True)), key=lambda key: (order[key[0]], key[1]))
+    texts = pd.DataFrame("–", index=pd.MultiIndex.from_tuples(keys), columns=list(columns))
+    for name, (metric, form) in columns.items():
+        for row in cells(scores, metric).itertuples():
+            texts.loc[(row.strategy, row.alpha), name] = (
+                f"{form.format(row.value)} [{form.format(row.low)}, {form.format(row.high)}]"
+            )
+    texts.index = pd.MultiIndex.from_tuples(
+        [(STRATEGIES[name].title, f"{alpha:g}") for name, alpha in keys], names=["strategy", "alpha"]
+    )
+    return texts
+
+
+def differences(config: Config) -> pd.DataFrame:
+    """What differs between the paper's set-up and a profile's, line by line."""
+    unknown = "not stated"
+    voices = "synthetic speech (espeak-ng)" if config.embedded else "from the folder named below"
+    stem = "none" if config.stem is None else "learned, {} samples every {}, {} channels".format(*config.stem)
+    lines = [
+        ("speech", "Fluent Speech Commands, recorded", f"{voices}: {config.corpus}"),
+        ("noise", "MS-SNSD, recorded", f"{'synthesised' if config.embedded else 'from the folder'}: {config.noise}"),
+        ("SNR (dB)", unknown, f"{', '.join(f'{snr:g}' for snr in config.snr_db)}; mixer {config.mixer}"),
+        ("clip (s)", "4, in the authors' closest code", f"{config.clip_seconds:g}"),
+        ("Wave-U-Net", "12 layers x 24 channels", f"{config.frontend_layers} layers x {config.frontend_channels}"),
+        ("TCN stem on the wave", unknown, stem),
+        ("BN-Mix convolution", unknown, f"{config.mix_channels} channels, window and stride of the bottleneck"),
+        ("optimiser", unknown, f"{config.optimizer}, rate {config.learning_rate:g}, {config.schedule}"),
+        ("epochs, batch", unknown, f"at most {config.epochs}, patience {config.patience}; {config.batch_size}"),
+        ("starts from", "scratch", config.init),
+        ("seeds", unknown, ", ".join(map(str, config.seeds))),
+        ("PESQ band", unknown, "wide (narrow in per_utterance.csv)"),
+        ('"Noisy" classifier', "clean or noisy speech: not stated", "trained on clean speech"),
+    ]
+    return pd.DataFrame(lines, columns=["", "paper", "here"]).set_index("")
+
+
+def failures(scores: pd.DataFrame) -> pd.Series:
+    """How often a metric could not be computed, by reason; empty when none failed."""
+    columns = [name for name in ("failed_noisy", "failed_enhanced") if name in scores]
+    reasons = pd.concat([scores[name].dropna() for name in columns]).str.split("; ").explode()
+    return reasons[reasons != ""].value_counts().rename("utterances")
+
+
+def write_tables(config: Config, target: Path, variant: str = "") -> None:
+    """Write tables.csv (long form), tables.md and overview.md of a profile's runs into a folder."""
+    scores = read_scores(config.folder, variant)
+    target.mkdir(parents=True, exist_ok=True)
+    pd.concat([compare(scores, number) for number in TABLES]).to_csv(target / "tables.csv", index=False)
+    sections = [
+        f"**Table {number}. {TABLES[number].caption}**\n\n{paper_table(scores, number).to_markdown()}\n"
+        for number in TABLES
+    ]
+    (target / "tables.md").write_text("\n".join(sections))
+    (target / "overview.md").write_text(overview(scores).reset_index().to_markdown(index=False) + "\n")
