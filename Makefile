@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: reproduce test lab
 
 reproduce: .venv/installed
-	$(BIN)/snakemake --cores $(JOBS) --keep-going --rerun-incomplete --rerun-triggers mtime --quiet rules host \
+	$(BIN)/snakemake --cores $(JOBS) --keep-going --nolock --rerun-incomplete --rerun-triggers mtime --quiet rules host \
 		--config profile=$(PROFILE)
 
 test: .venv/installed

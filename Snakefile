@@ -3,16 +3,21 @@
 import json
 import sys
 
-from jointlib.config import ROOT, load_config, parent_of
+from jointlib.config import ROOT, ConfigError, load_config, parent_of
 from jointlib.data import check_sources
-from jointlib.runs import run_folder
+from jointlib.report import write_report
+from jointlib.runs import check_identity, finished, run_folder
 from jointlib.strategies import STRATEGIES, parents
 
 PROFILE = str(config.get("profile", "quick"))
 OVERRIDES = {name: value for name, value in config.items() if name != "profile"}
+CELL = {"alpha", "strategy", "seed"} & set(OVERRIDES)
+if CELL:
+    raise ConfigError(f"{', '.join(CELL)}: the grid takes lists, alphas=[0.1,0.5] strategies=[jt,bn] seeds=[0,1]")
 BASE = load_config(PROFILE, **OVERRIDES)
 check_sources(BASE)
-RESULTS = BASE.folder
+RESULTS = BASE.summary
+RUNS = BASE.folder / "runs"
 
 
 def grid():
@@ -37,6 +42,9 @@ def add(cells, cell):
 
 
 CELLS = grid()
+for cell in CELLS.values():
+    if finished(run_folder(cell)):
+        check_identity(run_folder(cell), cell)  # an edited profile must not pass for the one that was run
 
 
 def notebook_of(wildcards):
@@ -65,7 +73,7 @@ rule all:
 
 rule contaminate:
     input:
-        f"{ROOT}/notebooks/01_contaminate.ipynb",
+        ancient(f"{ROOT}/notebooks/01_contaminate.ipynb"),
     output:
         f"{RESULTS}/contamination/test.csv",
     log:
@@ -79,11 +87,11 @@ rule contaminate:
 
 rule cell:
     input:
-        rules.contaminate.output,
+        ancient(rules.contaminate.output),
         lambda wildcards: [run_folder(origin) / "notebook.done" for origin in origins(CELLS[wildcards.run])],
         notebook=ancient(notebook_of),
     output:  # a marker: snakemake removes the outputs of a notebook that fails, and the run must outlive it
-        touch(f"{RESULTS}/runs/{{run}}/notebook.done"),
+        touch(f"{RUNS}/{{run}}/notebook.done"),
     log:
         notebook=f"{EXECUTED}/{{run}}.ipynb",
     params:
@@ -95,7 +103,7 @@ rule cell:
 
 rule summary:
     input:
-        expand(f"{RESULTS}/runs/{{run}}/notebook.done", run=CELLS),
+        expand(f"{RUNS}/{{run}}/notebook.done", run=CELLS),
         notebook=f"{ROOT}/notebooks/{{summary}}.ipynb",
     output:
         touch(f"{RESULTS}/{{summary}}.done"),
@@ -115,6 +123,6 @@ rule report:
         f"{RESULTS}/05_figures.done",
     output:
         f"{RESULTS}/report.html",
-    shell:
-        "{sys.executable} -m jupyter nbconvert --to html --log-level ERROR {EXECUTED}/*.ipynb"
-        " && {sys.executable} -m jointlib.report {PROFILE}"
+    run:
+        shell("{sys.executable} -m jupyter nbconvert --to html --log-level ERROR {EXECUTED}/*.ipynb")
+        write_report(BASE)

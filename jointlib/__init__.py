@@ -1,1 +1,5 @@
 """Joint training of speech enhancement and intent classification on the raw wave (Ali, Falavigna, Brutti 2022)."""
+
+SAMPLE_RATE = 16_000  # Hz, of everything inside the library
+SPLITS = ("train", "valid", "test")
+COLUMNS = ("path", "speakerId", "transcription", "action", "object", "location")  # of Fluent Speech Commands' CSVs

@@ -13,9 +13,8 @@ import torch
 import torchaudio.functional as AF
 from torch import Tensor
 
+from jointlib import SAMPLE_RATE
 from jointlib.progress import Progress
-
-SAMPLE_RATE = 16_000  # Hz, of everything inside the library
 
 
 def read_audio(path: Path) -> tuple[Tensor, int]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import torch
 import yaml
@@ -38,6 +38,7 @@ class Config:
     clip_seconds: float = 4.0  # utterances are cut or zero-padded to this
 
     snr_db: tuple[float, ...] = (0.0, 5.0, 10.0, 15.0, 20.0)  # (open) MS-SNSD's own configuration
+    snr_db_test: tuple[float, ...] | None = None  # None: the same
     mixer: str = "exact"  # (open) or ms_snsd
     noise_types_train: tuple[str, ...] | None = None  # (open) None: all there are; valid uses train's
     noise_types_test: tuple[str, ...] | None = None
@@ -46,6 +47,7 @@ class Config:
 
     frontend_layers: int = 12
     frontend_channels: int = 24
+    frontend_identity_start: bool = False  # (open) True: the front-end starts by passing the wave through
     frontend_chunk: int | None = None  # samples; 16384 enhances in separate chunks
     tcn_channels: int = 64
     tcn_hidden: int = 128
@@ -101,6 +103,11 @@ class Config:
         return ROOT / self.results / self.profile
 
     @property
+    def summary(self) -> Path:
+        """Where plans, tables, figures and the report of this profile and variant are written."""
+        return self.folder / self.variant
+
+    @property
     def torch_device(self) -> torch.device:
         """The device asked for; auto is the GPU if there is one."""
         auto = "cuda" if torch.cuda.is_available() else "cpu"
@@ -141,6 +148,7 @@ def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
         ConfigError: names the profile, parameter and value, and what would be right.
     """
     values = _read_profile(profile) | {"profile": Path(profile).stem}
+    overrides = _own_corpus(overrides)
     unset = {name: value for name, value in overrides.items() if name not in _fields()}
     if unset:
         raise ConfigError("; ".join(_unknown("parameter", name, _fields()) for name in unset))
@@ -163,6 +171,9 @@ def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config
 
     So each field of Config can be given to papermill in capitals, and a misspelt one stops the notebook at once.
     """
+    small = [name for name in scope if name in _fields()]
+    if small:
+        raise ConfigError(f"parameters of a notebook are written in capitals: {', '.join(small).upper()}")
     given = {name.lower(): value for name, value in scope.items() if name.isupper() and name not in own}
     return load_config(given.pop("profile"), **given)
 
@@ -191,12 +202,30 @@ def _read_profile(profile: str | Path) -> dict[str, Any]:
     if unknown:
         raise ConfigError("; ".join(f"{path}: {_unknown('parameter', name, _fields())}" for name in sorted(unknown)))
     base = values.pop("base", None)
-    return (_read_profile(base) if base else {}) | values
+    return (_read_profile(base) if base else {}) | _own_corpus(values)
+
+
+def _own_corpus(values: dict[str, Any]) -> dict[str, Any]:
+    """Whoever names a corpus means that one, not one to be synthesised in its place."""
+    return {"embedded": None, **values} if "corpus" in values else values
+
+
+def _typed(name: str, value: Any) -> Any:
+    """A value as its field wants it: numbers that YAML reads as text (1e-3), single values where several may stand."""
+    kind = next(entry.type for entry in dataclasses.fields(Config) if entry.name == name)
+    several = any(get_origin(option) is tuple for option in (kind, *get_args(kind)))
+    try:
+        if several and value is not None:
+            return (value,) if isinstance(value, str | int | float) else tuple(value)
+        if kind in (int, float) and (isinstance(value, bool) or kind(value) != float(value)):
+            raise ValueError
+        return kind(value) if kind in (int, float) else value
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name}={value!r}: expected {getattr(kind, '__name__', kind)}") from error
 
 
 def _validated(values: dict[str, Any]) -> Config:
-    tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    config = Config(**(values | tuples))
+    config = Config(**{name: _typed(name, value) for name, value in values.items()})
     for name, known in _CHOICES.items():
         if getattr(config, name) not in known:
             raise ConfigError(_unknown(name, getattr(config, name), known))

@@ -8,8 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from jointlib import SPLITS
 from jointlib.audio import PackedAudio
-from jointlib.corpus import SPLITS, Corpus, Noises
+from jointlib.corpus import Corpus, Noises
 
 LEVEL_DB = -25.0  # dBFS RMS of speech and of noise before they are mixed, as in MS-SNSD
 PEAK = 0.99  # a mixture above this is rescaled, speech and noise together
@@ -64,7 +65,8 @@ def draw_plan(
 ) -> pd.DataFrame:
     """Draw noise, offset (samples) and SNR (dB) for each utterance of a split; the same seed and epoch, the same plan.
 
-    The type is drawn first and then one of its files, so that types with many files are not more frequent.
+    The type is drawn first and then one of its files, so that types with many files are not more frequent. A stretch of
+    noise begins where the recording sounds.
 
     Returns:
         A row per utterance: utterance (row of the corpus), path, noise (row of `noises`), noise_file, noise_type,
@@ -75,7 +77,7 @@ def draw_plan(
     files_of = [group.index.to_numpy() for _, group in noises.manifest.groupby("type")]
     types = rng.integers(len(files_of), size=len(rows))
     noise = np.array([rng.choice(files_of[kind]) for kind in types])
-    offset = rng.integers(noises.audio.lengths.cpu().numpy()[noise])
+    offset = np.array([rng.choice(noises.sounding[file]) for file in noise])
     return pd.DataFrame(
         {
             "utterance": rows.index,

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from jointlib import COLUMNS, SPLITS
 from jointlib.audio import PackedAudio, pack
 
-SPLITS = ("train", "valid", "test")
-COLUMNS = ("path", "speakerId", "transcription", "action", "object", "location")
 CACHE = Path("cache")  # under the data folder
 
 
@@ -60,9 +60,12 @@ class Corpus:
         problems += _unknown_intents(manifest, set(intents))
         files = [root / path for path in manifest.path]
         readable = [file for file in files if file.is_file()]
-        audio, found = pack(readable, Path(cache or root.parent / CACHE), f"Reading {root.name}")
-        if problems + found:
-            raise CorpusError(root, problems + found)
+        if readable:
+            audio, found = pack(readable, Path(cache or root.parent / CACHE), f"Reading {root.name}")
+            problems += found
+        problems = problems or _recordings_in_two_splits(manifest, audio.digests)
+        if problems:
+            raise CorpusError(root, problems)
         manifest["label"] = manifest.intent.map({intent: label for label, intent in enumerate(intents)})
         return cls(manifest, intents, audio)
 
@@ -105,8 +108,16 @@ def _speakers_in_two_splits(manifest: pd.DataFrame) -> list[str]:
     ]
 
 
+def _recordings_in_two_splits(manifest: pd.DataFrame, digests: list[str]) -> list[str]:
+    rows = manifest.assign(digest=digests).groupby("digest").agg(splits=("split", "unique"), path=("path", "first"))
+    return [
+        f"{row.path}: the same recording is in {' and '.join(row.splits)}; it may be in one split only"
+        for row in rows[rows.splits.map(len) > 1].itertuples()
+    ]
+
+
 def _unknown_intents(manifest: pd.DataFrame, known: set[str]) -> list[str]:
-    unknown = manifest[~manifest.intent.isin(known)]
+    unknown = manifest[~manifest.intent.isin(known)] if known else manifest[:0]  # without train all would be
     return [
         f"data/{split}_data.csv: intent {intent!r} ({len(rows)} utterances) is not in the train split, so it cannot be "
         "learnt; add it there or leave it out"
@@ -121,10 +132,13 @@ class Noises:
     Attributes:
         manifest: a row per file: file and type (``Typing`` of ``Typing_3.wav``). Row i is file i of `audio`.
         audio: the waveforms, 16 kHz mono.
+        sounding: per file, the samples at which a tenth of a second above -60 dBFS RMS begins. Recordings such as a
+            dog's bark hold long digital silence, which no gain brings to an SNR.
     """
 
     manifest: pd.DataFrame
     audio: PackedAudio
+    sounding: list[np.ndarray]
 
     @classmethod
     def read(cls, folder: Path | str, types: Sequence[str] | None = None, cache: Path | str | None = None) -> "Noises":
@@ -144,9 +158,22 @@ class Noises:
         if types is not None:
             manifest = manifest[manifest.type.isin(types)].reset_index(drop=True)
         audio, problems = pack(manifest.file, Path(cache or folder.parent / CACHE), f"Reading {folder.name}")
+        sounding = [] if problems else _sounding_frames(audio)
+        silent = [not len(frames) for frames in sounding]
+        problems += [f"{file}: silent throughout; remove it" for file in manifest.file[: len(silent)][silent]]
         if problems:
             raise CorpusError(folder, problems)
-        return cls(manifest, audio)
+        return cls(manifest, audio, sounding)
+
+
+def _sounding_frames(audio: PackedAudio, frame: int = 1600) -> list[np.ndarray]:
+    """Starts of the frames above -60 dBFS RMS, in samples, per file; a file shorter than a frame is one frame."""
+    found = []
+    for start, length in zip(audio.starts.tolist(), audio.lengths.tolist(), strict=True):
+        wave = audio.samples[start : start + length].numpy().astype(np.float32) / 32768
+        frames = np.resize(wave, (max(1, length // frame), min(frame, length)))
+        found.append(np.flatnonzero(np.sqrt((frames**2).mean(axis=1)) > 1e-3) * frame)
+    return found
 
 
 def check_disjoint(train: Noises, test: Noises) -> None:

@@ -1,7 +1,7 @@
 """What a run reads: the corpus and the noises of its configuration on the device, and batches of mixed clips."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,10 +10,10 @@ import soundfile
 import torch
 from torch import Tensor
 
-from jointlib.audio import SAMPLE_RATE
-from jointlib.config import ROOT, Config
+from jointlib import SAMPLE_RATE, SPLITS
+from jointlib.config import ROOT, Config, ConfigError
 from jointlib.contaminate import Contaminator, draw_plan
-from jointlib.corpus import SPLITS, Corpus, Noises, check_disjoint
+from jointlib.corpus import Corpus, Noises, check_disjoint
 from jointlib.progress import Progress
 from jointlib.synthetic import ensure_embedded
 from jointlib.synthetic_speech import EmbeddedSettings
@@ -22,13 +22,12 @@ NOISE_OF = {"train": "train", "valid": "train", "test": "test"}  # validation mu
 
 
 class Batch(NamedTuple):
-    """noisy, clean (B, 1, T); labels, lengths (B,), lengths in samples; rows (B,) of the split's plan."""
+    """noisy, clean (B, 1, T); labels, lengths (B,), lengths in samples."""
 
     noisy: Tensor
     clean: Tensor
     labels: Tensor
     lengths: Tensor
-    rows: Tensor
 
 
 @dataclass
@@ -43,9 +42,8 @@ class Data:
     def plan(self, split: str, epoch: int = 0) -> pd.DataFrame:
         """The contamination plan of a split; of train, the one of that epoch."""
         config = self.config
-        return draw_plan(
-            self.corpus, split, self.noises[NOISE_OF[split]], config.snr_db, config.contamination_seed, epoch
-        )
+        snr_db = config.snr_db_test if split == "test" and config.snr_db_test else config.snr_db
+        return draw_plan(self.corpus, split, self.noises[NOISE_OF[split]], snr_db, config.contamination_seed, epoch)
 
     def contaminator(self, split: str, plan: pd.DataFrame) -> Contaminator:
         """The mixer of a plan's rows."""
@@ -59,19 +57,24 @@ class Data:
         for rows in order.to(self.labels.device).split(self.config.batch_size):
             mixture, lengths = contaminator.mix(rows)
             labels = self.labels[contaminator.utterance[rows]]
-            yield Batch(mixture.noisy.unsqueeze(1), mixture.clean.unsqueeze(1), labels, lengths, rows)
+            yield Batch(mixture.noisy.unsqueeze(1), mixture.clean.unsqueeze(1), labels, lengths)
 
 
 def check_sources(config: Config) -> None:
     """Raise FileNotFoundError when a corpus has to be downloaded first, saying what and where to put it."""
     if config.embedded is not None:
+        known = [entry.name for entry in fields(EmbeddedSettings)]
+        if set(config.embedded) - set(known):
+            raise ConfigError(f"embedded: unknown {sorted(set(config.embedded) - set(known))}; there is {known}")
         return
-    hints = {
-        config.corpus: "a corpus in the layout of Fluent Speech Commands",
-        f"{config.noise}/noise_train": "MS-SNSD's noise_train, or noises named as there",
-        f"{config.noise}/noise_test": "MS-SNSD's noise_test, or noises named as there",
+    wanted = {
+        config.corpus: "Fluent Speech Commands, or speech laid out like it",
+        f"{config.noise}/noise_train": "MS-SNSD's noise_train, or noises named like them",
+        f"{config.noise}/noise_test": "MS-SNSD's noise_test, or noises named like them",
     }
-    missing = [f"{ROOT / path}: put {what} there" for path, what in hints.items() if not (ROOT / path).is_dir()]
+    missing = [
+        f"{ROOT / path} is missing: it holds {what}" for path, what in wanted.items() if not (ROOT / path).is_dir()
+    ]
     if missing:
         raise FileNotFoundError("\n".join([*missing, f"{ROOT / 'data/README.md'} says where to get each."]))
 
@@ -105,7 +108,7 @@ def write_plans(data: Data) -> dict[str, pd.DataFrame]:
 
     Where train's noise is drawn anew every epoch, its plan is that of the first epoch.
     """
-    folder = data.config.folder / "contamination"
+    folder = data.config.summary / "contamination"
     folder.mkdir(parents=True, exist_ok=True)
     plans = {}
     for split in SPLITS:

@@ -10,7 +10,7 @@ import torchaudio.functional as AF
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from jointlib.audio import SAMPLE_RATE
+from jointlib import SAMPLE_RATE
 
 _PALETTE = sns.color_palette("colorblind", 10)
 

@@ -43,11 +43,8 @@ def enhance_folder(run: Run, source: Path, output: Path) -> pd.DataFrame:
         FileNotFoundError: no audio at `source`. ValueError: lists every file that could not be read, after the others
             are done.
     """
-    files = (
-        [source]
-        if source.is_file()
-        else sorted(file for file in source.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
-    )
+    found = [source] if source.is_file() else sorted(source.rglob("*"))
+    files = [file for file in found if file.suffix.lower() in ENDINGS and file.is_file() and output not in file.parents]
     if not files:
         raise FileNotFoundError(f"{source}: no audio file there")
     top = source.parent if source.is_file() else source
@@ -56,16 +53,10 @@ def enhance_folder(run: Run, source: Path, output: Path) -> pd.DataFrame:
     with Progress(len(files), f"Enhancing with {run.folder.name}") as progress:
         for file in files:
             relative = file.relative_to(top)
-            try:  # the ending is kept in the name: a.ogg and a.wav may lie side by side
-                rows.append(
-                    enhance_file(
-                        run,
-                        file,
-                        output / relative.with_name(f"{relative.name}.wav")
-                        if relative.suffix != ".wav"
-                        else output / relative,
-                    )
-                )
+            if file.suffix != ".wav":  # keep its ending in the name: a.ogg and a.wav may lie side by side
+                relative = relative.with_name(f"{relative.name}.wav")
+            try:
+                rows.append(enhance_file(run, file, output / relative))
             except ValueError as error:
                 problems.append(str(error))
             progress.advance()

@@ -17,7 +17,8 @@ import pystoi
 import torch
 from torch import nn
 
-from jointlib.audio import SAMPLE_RATE, write_atomically
+from jointlib import SAMPLE_RATE
+from jointlib.audio import write_atomically
 from jointlib.data import Data
 from jointlib.progress import Progress
 from jointlib.strategies import STRATEGIES
@@ -95,7 +96,9 @@ def _collect(scores: Iterable[dict[str, Any]], progress: Progress) -> pd.DataFra
 def noisy_quality(data: Data, plan: pd.DataFrame) -> pd.DataFrame:
     """`quality` of the unprocessed noisy test speech, a row per row of the plan; computed once per plan and kept."""
     config = data.config
-    key = hashlib.blake2b(f"{plan.to_csv()}{config.mixer}{config.clip_samples}".encode(), digest_size=6).hexdigest()
+    audio = [data.corpus.audio.digests, data.noises["test"].audio.digests]
+    made_of = f"{plan.to_csv()}{config.mixer}{config.clip_samples}{audio}"
+    key = hashlib.blake2b(made_of.encode(), digest_size=6).hexdigest()
     file = config.folder / "contamination" / f"noisy_quality_{key}.csv"
     if not file.exists():
         pairs = [

@@ -1,6 +1,7 @@
 """The figures, in one style; every function draws on data it is given and returns the matplotlib Figure."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,8 +13,11 @@ from jointlib.strategies import STRATEGIES
 from jointlib.tables import cells, noisy_cell
 
 _PALETTE = sns.color_palette("colorblind", 10)
-COLOURS = dict(zip(STRATEGIES, [_PALETTE[place] for place in (7, 9, 8, 6, 5, 0, 4, 1, 2, 3, 3)], strict=True))
-MARKERS = dict(zip(STRATEGIES, "sDvpPo*^X<>", strict=True))
+_ORDER = [_PALETTE[place] for place in (7, 9, 8, 6, 5, 0, 4, 1, 2, 3)]
+COLOURS = dict(zip(STRATEGIES, cycle(_ORDER), strict=False))
+MARKERS = dict(zip(STRATEGIES, cycle("sDvpPo*^X<>"), strict=False))
+# What is tested on clean speech has no place beside accuracies on noisy speech.
+_ON_NOISY = [name for name, strategy in STRATEGIES.items() if strategy.test_input == "noisy"]
 LABELS = {
     "correct": "accuracy",
     "pesq_wb": "PESQ, wide band (MOS)",
@@ -31,7 +35,7 @@ def use_style() -> None:
 
 
 def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
-    """Train and valid cross-entropy, valid MSE and valid accuracy against the epoch, a colour a run."""
+    """Train and valid cross-entropy, valid MSE and valid accuracy against the epoch, a line a strategy."""
     panels = [
         ("train_cross_entropy", "train cross-entropy (nat)"),
         ("valid_cross_entropy", "valid cross-entropy (nat)"),
@@ -40,10 +44,10 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     ]
     figure, axes = plt.subplots(1, 4, figsize=(15, 3.6))
     for axis, (column, label) in zip(axes, panels, strict=True):
-        for number, (name, history) in enumerate(histories.items()):
+        for strategy, history in histories.items():
             if column in history:
-                colour = COLOURS.get(name.split(" ")[0], _PALETTE[number % 10])
-                axis.plot(history.epoch + 1, history[column], marker="o", ms=3, label=name, color=colour)
+                line = {"color": COLOURS[strategy], "marker": MARKERS[strategy], "label": STRATEGIES[strategy].title}
+                axis.plot(history.epoch + 1, history[column], ms=4, **line)
         axis.set(xlabel="epoch", ylabel=label)
         axis.xaxis.get_major_locator().set_params(integer=True)
     axes[2].set_yscale("log")
@@ -55,17 +59,19 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def against_snr(scores: pd.DataFrame, metrics: Sequence[str] = ("correct", "pesq_wb_enhanced")) -> Figure:
-    """Metrics against the SNR, a line a strategy at its best alpha on that metric, with the noisy input in grey."""
+def against_snr(
+    scores: pd.DataFrame, metrics: Sequence[str] = ("correct", "pesq_wb_enhanced"), alpha: float = 0.5
+) -> Figure:
+    """Metrics against the SNR, a line a strategy, the joint ones at `alpha`; the noisy input in grey."""
     figure, axes = plt.subplots(1, len(metrics), figsize=(6.4 * len(metrics), 4.6))
     for axis, metric in zip(np.atleast_1d(axes), metrics, strict=True):
-        best = cells(scores, metric).sort_values("value").groupby("strategy").tail(1).set_index("strategy").alpha
-        for strategy in (name for name in STRATEGIES if name in best.index):
-            rows = scores[(scores.strategy == strategy) & (scores.alpha == best[strategy])]
-            means = rows.groupby("snr_db")[metric].mean()
-            fixed = STRATEGIES[strategy].alpha is not None
-            label = STRATEGIES[strategy].title + ("" if fixed else f", alpha = {best[strategy]:g}")
-            axis.plot(means.index, means, color=COLOURS[strategy], marker=MARKERS[strategy], label=label)
+        for strategy in _ON_NOISY:
+            own = STRATEGIES[strategy].alpha
+            rows = scores[(scores.strategy == strategy) & (scores.alpha == (alpha if own is None else own))]
+            means = rows.groupby("snr_db")[metric].mean().dropna()
+            if len(means):
+                label = STRATEGIES[strategy].title + (f", alpha = {alpha:g}" if own is None else "")
+                axis.plot(means.index, means, color=COLOURS[strategy], marker=MARKERS[strategy], label=label)
         noisy = metric.replace("_enhanced", "_noisy")
         if noisy != metric:
             means = scores.groupby("snr_db")[noisy].mean()
@@ -82,6 +88,7 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
     accuracy = cells(scores, "correct").set_index(["strategy", "alpha"])
     heard = cells(scores, f"{quality}_enhanced").set_index(["strategy", "alpha"])
     both = accuracy.join(heard, lsuffix="_accuracy", rsuffix="_quality", how="inner").reset_index()
+    both = both[both.strategy.isin(_ON_NOISY)]
     figure, axis = plt.subplots(figsize=(8.4, 5.4))
     for strategy, group in both.groupby("strategy", sort=False):
         axis.errorbar(

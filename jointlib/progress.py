@@ -60,7 +60,9 @@ class Progress:
         from IPython.display import HTML, display
 
         bar = f'<progress max="{self.total}" value="{self.done}" style="width:12em"></progress>'
-        output = HTML(f'<div style="font-family:monospace">{bar} {html.escape(self._line())}</div>')
+        output = HTML(
+            f'<div style="font-family:monospace;white-space:pre-wrap">{bar} {html.escape(self._line())}</div>'
+        )
         if self._handle is None:
             self._handle = display(output, display_id=True)
         else:

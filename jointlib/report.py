@@ -1,13 +1,17 @@
-"""One index page for a profile: tables, figures and the executed notebooks."""
+"""What a profile's runs come to: an index page, and the small record of them that is kept under version control."""
 
-import argparse
 import html
+import json
+import re
+import shutil
+import sys
 from pathlib import Path
 
 import pandas as pd
 
-from jointlib.config import Config, load_config
-from jointlib.tables import TABLES, differences, overview, paper_table, read_scores
+from jointlib.config import ROOT, Config, load_config
+from jointlib.runs import list_runs
+from jointlib.tables import TABLES, differences, overview, paper_table, read_scores, write_tables
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>body{{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}}
@@ -18,36 +22,54 @@ img{{max-width:100%;height:auto}}</style><h1>{title}</h1>{body}</html>"""
 
 def write_report(config: Config) -> Path:
     """Write report.html: tables, figures and links to the executed notebooks of a profile. Returns its path."""
-    folder, scores = config.folder, read_scores(config.folder)
+    folder, scores = config.summary, read_scores(config.folder, config.variant)
     parts = ["<p>Each cell: ours [95 % interval, bootstrap over speakers] (published).</p>"]
-    for number in TABLES:
-        parts += [f"<h2>Table {number}. {TABLES[number].caption}</h2>", _wide(paper_table(scores, number))]
+    for number, table in TABLES.items():
+        parts += [f"<h2>Table {number}. {table.caption}</h2>", _wide(paper_table(scores, number))]
     parts += ["<h2>All runs</h2>", _wide(overview(scores)), "<h2>What differs from the paper</h2>"]
     parts += [_wide(differences(config)), "<h2>Figures</h2>"]
-    parts += [
-        f'<h3>{file.stem.replace("_", " ").capitalize()}</h3><img src="figures/{file.name}" alt="{file.stem}">'
-        for file in sorted(folder.glob("figures/*.png"))
+    for file in sorted(folder.glob("figures/*.png")):
+        parts += [f"<h3>{_words(file)}</h3>", f'<img src="figures/{file.name}" alt="{_words(file)}">']
+    pages = [
+        f'<li><a href="notebooks/{html.escape(page.name)}">{html.escape(page.stem)}</a></li>'
+        for page in sorted(folder.glob("notebooks/*.html"))
     ]
-    pages = sorted(folder.glob("notebooks/*.html"))
-    links = "".join(
-        f'<li><a href="notebooks/{html.escape(page.name)}">{html.escape(page.stem)}</a></li>' for page in pages
-    )
-    parts += [f"<h2>Executed notebooks</h2><ul>{links}</ul>"]
+    parts += ["<h2>Executed notebooks</h2><ul>", *pages, "</ul>"]
     report = folder / "report.html"
     report.write_text(_PAGE.format(title=f"Results of profile {html.escape(config.profile)}", body="\n".join(parts)))
     return report
+
+
+def _words(file: Path) -> str:
+    return file.stem.replace("_", " ").capitalize()
 
 
 def _wide(table: pd.DataFrame) -> str:
     return f'<div class="wide">{table.to_html(border=0)}</div>'
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """``python -m jointlib.report PROFILE``: write the index page of a profile's results."""
-    parser = argparse.ArgumentParser(prog="python -m jointlib.report", description=main.__doc__)
-    parser.add_argument("profile")
-    print(write_report(load_config(parser.parse_args(arguments).profile)))
+def write_reference(config: Config, target: Path, readme: Path) -> None:
+    """Record a profile's results: tables, figures and runs.csv into `target`, and the tables into the README.
+
+    The README holds each table between ``<!-- NAME -->`` and ``<!-- end -->``.
+    """
+    write_tables(config, target)
+    for figure in (config.summary / "figures").glob("*.png"):
+        shutil.copy(figure, target)
+    rows = []
+    for run in list_runs(config.folder).query("variant == @config.variant").to_dict("records"):
+        record = json.loads((run.pop("folder") / "record.json").read_text())
+        kept = ("seconds_since_last_start", "commit", "device", "threads", "platform", "python")
+        rows.append(run | {name: record[name] for name in kept} | {"torch": record["versions"]["torch"]})
+    pd.DataFrame(rows).to_csv(target / "runs.csv", index=False)
+    text = readme.read_text()
+    for name in ("tables.md", "overview.md"):
+        table = (target / name).read_text().strip()
+        text = re.sub(
+            rf"<!-- {name} -->.*?<!-- end -->", f"<!-- {name} -->\n\n{table}\n\n<!-- end -->", text, flags=re.S
+        )
+    readme.write_text(text)
 
 
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # python -m jointlib.report grid: what results/reference and the README are made with
+    write_reference(load_config(sys.argv[1]), ROOT / "results/reference", ROOT / "README.md")

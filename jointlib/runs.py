@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from jointlib.audio import SAMPLE_RATE, resample, write_atomically
+from jointlib import SAMPLE_RATE
+from jointlib.audio import resample, write_atomically
 from jointlib.config import ROOT, Config, identity
 from jointlib.contaminate import LEVEL_DB
 from jointlib.strategies import STRATEGIES
@@ -32,6 +33,7 @@ def build_network(config: dict[str, Any], classes: int) -> nn.Module:
     frontend = {
         "layers": config["frontend_layers"],
         "channels": config["frontend_channels"],
+        "identity_start": config["frontend_identity_start"],
         "chunk": config["frontend_chunk"],
     }
     backend = {
@@ -92,7 +94,7 @@ def list_runs(results: Path | str) -> pd.DataFrame:
     for folder in sorted(path for path in Path(results, "runs").glob("*") if finished(path)):
         config = json.loads((folder / "config.json").read_text())
         metrics = json.loads((folder / "metrics.json").read_text())
-        named = {name: config[name] for name in ("strategy", "alpha", "seed", "variant", "stem")}
+        named = {name: config[name] for name in ("strategy", "alpha", "seed", "variant")}
         rows.append({"folder": folder, **named, **metrics["mean"]})
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["folder", "strategy", "alpha", "seed", "variant"])
 
@@ -107,18 +109,22 @@ class Run:
     model: nn.Module
 
     @torch.inference_mode()
-    def process(self, wave: Tensor, sample_rate: int = SAMPLE_RATE) -> tuple[Tensor | None, Tensor | None]:
+    def process(
+        self, wave: Tensor, sample_rate: int = SAMPLE_RATE, level_db: float | None = LEVEL_DB
+    ) -> tuple[Tensor | None, Tensor | None]:
         """Enhance and classify one wave (T,) of any length and rate.
 
-        The wave is resampled to 16 kHz and set to -25 dBFS RMS, as in training; the enhanced wave comes back at the
-        input's own rate, length and level. A wave shorter than the training clips is zero-padded to their length.
+        The wave is resampled to 16 kHz and set to `level_db` dBFS RMS, near that of noisy speech in training (speech
+        alone has -25 there); None leaves it as it is. The enhanced wave comes back at the input's own rate, length and
+        level. A wave shorter than the training clips is zero-padded to their length.
 
         Returns:
             enhanced (T,), None if the run has no front-end; probabilities (classes,), None if it does not classify.
         """
         device = next(self.model.parameters()).device
         resampled = resample(wave.float(), sample_rate)
-        gain = 10 ** (LEVEL_DB / 20) / resampled.square().mean().sqrt().clamp_min(1e-8)
+        rms = resampled.square().mean().sqrt().clamp_min(1e-8)
+        gain = 1.0 if level_db is None else 10 ** (level_db / 20) / rms
         clip = round(self.config["clip_seconds"] * SAMPLE_RATE)
         padded = nn.functional.pad(resampled * gain, (0, max(0, clip - len(resampled))))
         enhanced, logits = self.model(padded[None, None].to(device))

@@ -7,8 +7,11 @@ from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
+from filelock import FileLock
+
+from jointlib import SPLITS
 from jointlib.synthetic_noise import write_noise
-from jointlib.synthetic_speech import SPLITS, EmbeddedSettings, write_split
+from jointlib.synthetic_speech import EmbeddedSettings, write_split
 
 
 def ensure_embedded(folder: Path, settings: EmbeddedSettings) -> None:
@@ -20,12 +23,19 @@ def ensure_embedded(folder: Path, settings: EmbeddedSettings) -> None:
     Raises:
         FileExistsError: the folder holds a corpus of other settings.
     """
-    record = folder / "embedded.json"
-    wanted = json.loads(json.dumps(asdict(settings)))
-    if record.exists():
-        if json.loads(record.read_text()) != wanted:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{folder.name}.lock")):  # another process may have the same idea
+        record = folder / "embedded.json"
+        wanted = json.loads(json.dumps(asdict(settings)))
+        if not record.exists():
+            _write(folder, settings, json.dumps(wanted, indent=2))
+        elif json.loads(record.read_text()) != wanted:
             raise FileExistsError(f"{record}: made with other settings than {wanted}; remove {folder} to make it anew")
-        return
+
+
+def _write(folder: Path, settings: EmbeddedSettings, record: str) -> None:
+    if folder.exists():
+        raise FileExistsError(f"{folder} is no embedded corpus; give the profile `embedded: null` to read it as it is")
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     dataset, noises = partial / "fluent_speech_commands_dataset", partial / "MS-SNSD"
@@ -34,5 +44,5 @@ def ensure_embedded(folder: Path, settings: EmbeddedSettings) -> None:
         jobs += [pool.submit(write_noise, noises, settings, split) for split in ("train", "test")]
         for job in jobs:
             job.result()
-    (partial / record.name).write_text(json.dumps(wanted, indent=2))
+    (partial / "embedded.json").write_text(record)
     partial.rename(folder)

@@ -1,4 +1,7 @@
-"""Ten synthesised noise types, under MS-SNSD's names and in its layout. Every recipe: (rng, samples) -> wave (T,)."""
+"""Ten synthesised noise types, under MS-SNSD's names and in its layout.
+
+Every recipe maps (rng, samples, split) to a wave (T,) at 16 kHz, of any level.
+"""
 
 from pathlib import Path
 
@@ -6,7 +9,8 @@ import numpy as np
 import soundfile
 from scipy.signal import butter, sosfilt
 
-from jointlib.synthetic_speech import COMMANDS, SAMPLE_RATE, EmbeddedSettings, speak
+from jointlib import SAMPLE_RATE
+from jointlib.synthetic_speech import COMMANDS, EmbeddedSettings, speak
 
 Rng = np.random.Generator
 
@@ -41,46 +45,46 @@ def _burst(rng: Rng, seconds: float, decay: float, low: float, high: float) -> n
     return _band(rng.normal(size=samples), low, high) * np.exp(-_seconds(samples) / decay)
 
 
-def air_conditioner(rng: Rng, samples: int) -> np.ndarray:
+def air_conditioner(rng: Rng, samples: int, split: str) -> np.ndarray:
     flow = _band(rng.normal(size=samples), 60, rng.uniform(600, 1500))
     return flow + 0.05 * _hum(rng, samples, rng.uniform(90, 130), 4)
 
 
-def vacuum_cleaner(rng: Rng, samples: int) -> np.ndarray:
+def vacuum_cleaner(rng: Rng, samples: int, split: str) -> np.ndarray:
     return _band(rng.normal(size=samples), 200, 6000) + 0.3 * _hum(rng, samples, rng.uniform(180, 320), 10)
 
 
-def copy_machine(rng: Rng, samples: int) -> np.ndarray:
+def copy_machine(rng: Rng, samples: int, split: str) -> np.ndarray:
     cycle = np.sin(2 * np.pi * rng.uniform(0.8, 1.6) * _seconds(samples)) > rng.uniform(-0.3, 0.3)
     return _band(rng.normal(size=samples), 500, 4000) * (0.15 + cycle) + 0.2 * _hum(rng, samples, 100, 6)
 
 
-def traffic(rng: Rng, samples: int) -> np.ndarray:
+def traffic(rng: Rng, samples: int, split: str) -> np.ndarray:
     passing = 1 + 0.8 * np.sin(2 * np.pi * rng.uniform(0.1, 0.3) * _seconds(samples) + rng.uniform(0, 6))
     return _band(rng.normal(size=samples), 40, 900) * passing + 0.1 * _hum(rng, samples, rng.uniform(40, 80), 8)
 
 
-def typing(rng: Rng, samples: int) -> np.ndarray:
+def typing(rng: Rng, samples: int, split: str) -> np.ndarray:
     return _events(
         rng, samples, rng.uniform(5, 9), lambda rng: _burst(rng, 0.08, rng.uniform(0.004, 0.015), 1200, 7000)
     )
 
 
-def shutting_door(rng: Rng, samples: int) -> np.ndarray:
+def shutting_door(rng: Rng, samples: int, split: str) -> np.ndarray:
     def slam(rng: Rng) -> np.ndarray:
         return 3 * _burst(rng, 0.8, 0.12, 40, 300) + _burst(rng, 0.8, 0.02, 500, 5000)
 
     return _events(rng, samples, 1.2, slam)
 
 
-def munching(rng: Rng, samples: int) -> np.ndarray:
+def munching(rng: Rng, samples: int, split: str) -> np.ndarray:
     def bite(rng: Rng) -> np.ndarray:
         return _events(rng, SAMPLE_RATE // 4, 120, lambda rng: _burst(rng, 0.02, 0.002, 800, 7500))
 
     return _events(rng, samples, rng.uniform(1.5, 2.5), bite)
 
 
-def squeaky_chair(rng: Rng, samples: int) -> np.ndarray:
+def squeaky_chair(rng: Rng, samples: int, split: str) -> np.ndarray:
     def squeak(rng: Rng) -> np.ndarray:
         length = round(rng.uniform(0.2, 0.6) * SAMPLE_RATE)
         pitch = np.linspace(*rng.uniform(400, 1800, 2), length)  # Hz
@@ -90,17 +94,17 @@ def squeaky_chair(rng: Rng, samples: int) -> np.ndarray:
     return _events(rng, samples, 1.5, squeak) + _events(rng, samples, 3, lambda rng: _burst(rng, 0.1, 0.02, 200, 1500))
 
 
-def neighbor_speaking(rng: Rng, samples: int) -> np.ndarray:
-    voice = f"{rng.choice(COMMANDS['accents'])}+{rng.choice(COMMANDS['variants'])}"
+def neighbor_speaking(rng: Rng, samples: int, split: str) -> np.ndarray:
+    voice = f"{rng.choice(COMMANDS['accents'])}+{rng.choice(COMMANDS['neighbour_variants'][split])}"
     speaker = {"voice": voice, "pitch": int(rng.integers(30, 70)), "rate": int(rng.integers(140, 200)), "tract": 1.0}
     wave = np.zeros(0)
     while len(wave) < samples:
-        wave = np.concatenate([wave, speak(str(rng.choice(COMMANDS["neighbours"])), speaker, rng)])
+        wave = np.concatenate([wave, speak(str(rng.choice(COMMANDS["neighbours"][split])), speaker, rng)])
     return wave[:samples]
 
 
-def babble(rng: Rng, samples: int) -> np.ndarray:
-    return sum(neighbor_speaking(rng, samples) for _ in range(7))
+def babble(rng: Rng, samples: int, split: str) -> np.ndarray:
+    return sum(neighbor_speaking(rng, samples, split) for _ in range(7))
 
 
 RECIPES = {
@@ -125,6 +129,6 @@ def write_noise(root: Path, settings: EmbeddedSettings, split: str) -> None:
     for index, (name, recipe) in enumerate(RECIPES.items()):
         for number in range(1, settings.noise_files[split] + 1):
             rng = np.random.default_rng([settings.seed, 4, split == "test", index, number])
-            wave = recipe(rng, samples)
+            wave = recipe(rng, samples, split)
             wave = wave / np.abs(wave).max() + rng.normal(scale=1e-3, size=samples)  # a room is never quite silent
             soundfile.write(folder / f"{name}_{number}.wav", 0.3 * wave, SAMPLE_RATE)

@@ -13,10 +13,9 @@ import soundfile
 import yaml
 from scipy.signal import resample_poly
 
+from jointlib import COLUMNS, SAMPLE_RATE, SPLITS
 from jointlib.espeak import synthesizer
 
-SAMPLE_RATE = 16_000  # Hz, as FSC and MS-SNSD
-SPLITS = ("train", "valid", "test")
 COMMANDS = yaml.safe_load((resources.files("jointlib") / "commands.yaml").read_text())
 
 
@@ -127,6 +126,5 @@ def write_split(root: Path, settings: EmbeddedSettings, split: str) -> None:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(root / path, speak(text, speaker, rng), SAMPLE_RATE, subtype="PCM_16")
         rows.append((path.as_posix(), speaker["id"], text.capitalize(), action, thing, room))
-    columns = ["path", "speakerId", "transcription", "action", "object", "location"]
     (root / "data").mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows, columns=columns).to_csv(root / "data" / f"{split}_data.csv")
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(root / "data" / f"{split}_data.csv")

@@ -17,7 +17,7 @@ ALPHAS = (0.0, 0.1, 0.5, 0.9)  # the paper's
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One of the paper's tables: caption, our column in per_utterance.csv, decimals, and whether it has JT-Clean."""
+    """One of the paper's tables: caption, our column in per_utterance.csv, number format, and its rows."""
 
     caption: str
     metric: str
@@ -25,6 +25,7 @@ class PaperTable:
     rows: tuple[str, ...]
 
 
+STEM = "TCN stem on the wave"
 _ROWS = ("noisy", "jt", "bn", "bn_mix")
 TABLES = {
     2: PaperTable("Intent classification accuracy", "correct", "{:.3f}", ("noisy", "jt_clean", *_ROWS[1:])),
@@ -106,8 +107,7 @@ def noisy_cell(scores: pd.DataFrame, metric: str, classifier: str = "classifier_
     if metric == "correct":
         found = cells(scores[scores.strategy == classifier], metric)
     else:
-        first = scores[(scores.strategy == scores.strategy.iloc[0]) & (scores.alpha == scores.alpha.iloc[0])]
-        found = cells(first[first.seed == first.seed.iloc[0]], metric.replace("_enhanced", "_noisy"))
+        found = cells(scores.drop_duplicates("path"), metric.replace("_enhanced", "_noisy"))
     return found.assign(strategy="noisy", alpha=np.nan)
 
 
@@ -137,15 +137,18 @@ def _title(strategy: str) -> str:
 
 
 def _cell(row, form: str) -> str:
-    ours = "not run"
-    if not np.isnan(row.value):
-        bounds = "" if np.isnan(row.low) else f" [{form.format(row.low)}, {form.format(row.high)}]"
-        ours = form.format(row.value) + bounds
+    ours = "not run" if np.isnan(row.value) else _with_bounds(row, form)
     return f"{ours} ({'–' if np.isnan(row.published) else form.format(row.published)})"
 
 
+def _with_bounds(row, form: str) -> str:
+    if np.isnan(row.low):  # one speaker has no interval
+        return form.format(row.value)
+    return f"{form.format(row.value)} [{form.format(row.low)}, {form.format(row.high)}]"
+
+
 def overview(scores: pd.DataFrame) -> pd.DataFrame:
-    """Every strategy that was run, baselines too: accuracy on noisy and on clean speech, PESQ, STOI, SI-SDR, MSE."""
+    """Noisy speech as it is, and every strategy that was run: accuracy on noisy and on clean speech, and quality."""
     columns = {
         "accuracy": ("correct", "{:.3f}"),
         "accuracy on clean": ("correct_on_clean", "{:.3f}"),
@@ -154,32 +157,36 @@ def overview(scores: pd.DataFrame) -> pd.DataFrame:
         "SI-SDR (dB)": ("si_sdr_enhanced", "{:.1f}"),
         "MSE": ("mse_enhanced", "{:.1e}"),
     }
-    order = {name: place for place, name in enumerate(STRATEGIES)}
-    keys = sorted(set(zip(scores.strategy, scores.alpha, strict=True)), key=lambda key: (order[key[0]], key[1]))
-    texts = pd.DataFrame("–", index=pd.MultiIndex.from_tuples(keys), columns=list(columns))
+    rows: dict[tuple[int, str, str], dict[str, str]] = {}
     for name, (metric, form) in columns.items():
-        for row in cells(scores, metric).itertuples():
-            texts.loc[(row.strategy, row.alpha), name] = (
-                f"{form.format(row.value)} [{form.format(row.low)}, {form.format(row.high)}]"
-            )
-    texts.index = pd.MultiIndex.from_tuples(
-        [(STRATEGIES[name].title, f"{alpha:g}") for name, alpha in keys], names=["strategy", "alpha"]
-    )
-    return texts
+        found = cells(scores, metric)
+        if metric.endswith("_enhanced"):
+            found = pd.concat([noisy_cell(scores, metric), found])
+        for row in found.itertuples():
+            place = ["noisy", *STRATEGIES].index(row.strategy)
+            key = (place, _title(row.strategy), "" if np.isnan(row.alpha) else f"{row.alpha:g}")
+            rows.setdefault(key, {})[name] = _with_bounds(row, form)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(columns)).sort_index().fillna("–")
+    table.index = pd.MultiIndex.from_tuples([key[1:] for key in table.index], names=["strategy", "alpha"])
+    return table
 
 
 def differences(config: Config) -> pd.DataFrame:
     """What differs between the paper's set-up and a profile's, line by line."""
     unknown = "not stated"
-    voices = "synthetic speech (espeak-ng)" if config.embedded else "from the folder named below"
-    stem = "none" if config.stem is None else "learned, {} samples every {}, {} channels".format(*config.stem)
+    voices = "synthetic speech (espeak-ng)" if config.embedded is not None else "from the folder named below"
+    stem = "none" if config.stem is None else "learned filterbank, {} samples every {}, {} bands".format(*config.stem)
     lines = [
         ("speech", "Fluent Speech Commands, recorded", f"{voices}: {config.corpus}"),
-        ("noise", "MS-SNSD, recorded", f"{'synthesised' if config.embedded else 'from the folder'}: {config.noise}"),
+        (
+            "noise",
+            "MS-SNSD, recorded",
+            f"{'synthesised' if config.embedded is not None else 'from the folder'}: {config.noise}",
+        ),
         ("SNR (dB)", unknown, f"{', '.join(f'{snr:g}' for snr in config.snr_db)}; mixer {config.mixer}"),
         ("clip (s)", "4, in the authors' closest code", f"{config.clip_seconds:g}"),
         ("Wave-U-Net", "12 layers x 24 channels", f"{config.frontend_layers} layers x {config.frontend_channels}"),
-        ("TCN stem on the wave", unknown, stem),
+        (STEM, unknown, stem),
         ("BN-Mix convolution", unknown, f"{config.mix_channels} channels, window and stride of the bottleneck"),
         ("optimiser", unknown, f"{config.optimizer}, rate {config.learning_rate:g}, {config.schedule}"),
         ("epochs, batch", unknown, f"at most {config.epochs}, patience {config.patience}; {config.batch_size}"),
@@ -198,14 +205,15 @@ def failures(scores: pd.DataFrame) -> pd.Series:
     return reasons[reasons != ""].value_counts().rename("utterances")
 
 
-def write_tables(config: Config, target: Path, variant: str = "") -> None:
+def write_tables(config: Config, target: Path) -> None:
     """Write tables.csv (long form), tables.md and overview.md of a profile's runs into a folder."""
-    scores = read_scores(config.folder, variant)
+    scores = read_scores(config.folder, config.variant)
     target.mkdir(parents=True, exist_ok=True)
     pd.concat([compare(scores, number) for number in TABLES]).to_csv(target / "tables.csv", index=False)
     sections = [
         f"**Table {number}. {TABLES[number].caption}**\n\n{paper_table(scores, number).to_markdown()}\n"
         for number in TABLES
     ]
+    sections.append(f"In front of the classifier on the wave: {differences(config).loc[STEM, 'here']}.\n")
     (target / "tables.md").write_text("\n".join(sections))
     (target / "overview.md").write_text(overview(scores).reset_index().to_markdown(index=False) + "\n")

@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -19,10 +20,13 @@ class Filterbank(nn.Module):
 
     Args:
         window, hop: in samples. bands: between 60 Hz and 7.8 kHz at 16 kHz.
+        floor: power added before the logarithm; a wave has a power of one per sample here, so that with 0.03 what lies
+            15 dB below the wave counts little.
     """
 
-    def __init__(self, window: int, hop: int, bands: int):
+    def __init__(self, window: int, hop: int, bands: int, floor: float = 0.03):
         super().__init__()
+        self.floor = floor
         self.filters = nn.Conv1d(1, 2 * bands, window, stride=hop, padding=window // 2, bias=False)
         low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (60, 7800))
         hertz = 700 * (10 ** (torch.linspace(low, high, bands) / 2595) - 1)
@@ -31,8 +35,9 @@ class Filterbank(nn.Module):
         self.filters.weight.data.copy_(waves.unsqueeze(1))
 
     def forward(self, wave: Tensor) -> Tensor:
-        cosine, sine = self.filters(wave).chunk(2, dim=1)  # (B, bands, F) each
-        return (cosine.square() + sine.square() + 1e-4).log()
+        level_free = F.layer_norm(wave, wave.shape[1:])  # whatever level and offset a front-end gives the wave
+        cosine, sine = self.filters(level_free).chunk(2, dim=1)  # (B, bands, F) each
+        return (cosine.square() + sine.square() + self.floor).log()
 
 
 class ResidualBlock(nn.Module):

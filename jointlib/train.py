@@ -7,16 +7,19 @@ import shutil
 import sys
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from jointlib.checkpoint import Checkpoint
 from jointlib.config import Config, ConfigError, identity, load_config, parent_of
+from jointlib.corpus import CorpusError
 from jointlib.data import Batch, Data, load_data
 from jointlib.evaluate import evaluate, summarise
 from jointlib.losses import loss_terms, weighted_sum
@@ -142,6 +145,10 @@ def _optimise(model: nn.Module, data: Data, folder: Path) -> tuple[dict[str, Ten
                 break
             row: dict[str, Any] = {"epoch": epoch, **_train_epoch(model, data, optimizer, epoch, progress)}
             row |= {f"valid_{name}": value for name, value in validate(model, data, valid_plan).items()}
+            if not math.isfinite(row["valid_loss"]):
+                raise FloatingPointError(
+                    f"{folder}, epoch {epoch}: the loss is {row['valid_loss']}; lower learning_rate"
+                )
             row["selected"] = _better(row, best_row, config)
             if row["selected"]:
                 best = {name: value.clone() for name, value in model.state_dict().items()}
@@ -156,44 +163,50 @@ def fit(config: Config, data: Data | None = None) -> Path:
 
     What it starts from (separately trained parts) is trained first. Everything is written to ``NAME.partial``, with a
     checkpoint after every epoch; started again, it goes on from there, and the folder is renamed when it is complete.
+    A second process that wants the same run waits for the first.
 
     Raises:
         FileExistsError: the folder holds a run of another configuration.
         CorpusError, FileNotFoundError: as `load_data`.
+        FloatingPointError: the loss is no longer a finite number.
     """
     folder = run_folder(config)
-    if finished(folder):
-        check_identity(folder, config)
-        return folder
-    _keep_freed_memory()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    data = load_data(config) if data is None else Data(config, data.corpus, data.noises, data.labels)
-    partial, started = folder.with_name(f"{folder.name}.partial"), time.time()
-    if (partial / "config.json").exists():
-        check_identity(partial, config)
-    partial.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parents[1] / f".{folder.name}.lock"):
+        if finished(folder):
+            check_identity(folder, config)
+            return folder
+        _keep_freed_memory()
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        data = load_data(config) if data is None else replace(data, config=config)
+        partial = folder.with_name(f"{folder.name}.partial")
+        if (partial / "config.json").exists():
+            check_identity(partial, config)
+        partial.mkdir(exist_ok=True)
+        _run(data, partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    return folder
+
+
+def _run(data: Data, folder: Path) -> None:
+    """Train, evaluate, and write all that belongs to a run."""
+    config, started = data.config, time.time()
     model, origins = _initial_model(config, data)
-    write_json(
-        partial / "config.json",
-        identity(config)
-        | {"variant": config.variant, "profile": config.profile, "origins": origins, "intents": data.corpus.intents},
-    )
-    best, history = _optimise(model, data, partial)
+    about = {"variant": config.variant, "profile": config.profile, "origins": origins, "intents": data.corpus.intents}
+    write_json(folder / "config.json", identity(config) | about)
+    best, history = _optimise(model, data, folder)
     model.load_state_dict(best)
     per_utterance = evaluate(model, data)
-    pd.DataFrame(history).to_csv(partial / "history.csv", index=False)
-    per_utterance.to_csv(partial / "per_utterance.csv", index=False)
-    save_file({name: value.contiguous() for name, value in best.items()}, partial / "weights.safetensors")
-    write_json(partial / "metrics.json", summarise(per_utterance))
-    write_json(
-        partial / "record.json",
-        {"seed": config.seed, "seconds_since_last_start": round(time.time() - started, 1), **environment(config)},
-    )
-    (partial / "checkpoint.safetensors").unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-    return folder
+    pd.DataFrame(history, columns=None if history else ["epoch"]).to_csv(folder / "history.csv", index=False)
+    per_utterance.to_csv(folder / "per_utterance.csv", index=False)
+    save_file({name: value.contiguous() for name, value in best.items()}, folder / "weights.safetensors")
+    write_json(folder / "metrics.json", summarise(per_utterance))
+    seconds = round(time.time() - started, 1)
+    record = {"seed": config.seed, "seconds_since_last_start": seconds, **environment(config)}
+    write_json(folder / "record.json", record)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -211,7 +224,7 @@ def main(arguments: list[str] | None = None) -> None:
         others = {name: yaml.safe_load(value) for name, _, value in (entry.partition("=") for entry in given.set)}
         config = load_config(given.profile, strategy=given.strategy, alpha=given.alpha, seed=given.seed, **others)
         print(fit(config))
-    except (ConfigError, FileExistsError, FileNotFoundError, ValueError) as error:
+    except (ConfigError, CorpusError, FileExistsError, FileNotFoundError) as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
 
 

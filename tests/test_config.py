@@ -66,5 +66,5 @@ def test_where_a_run_is_made_does_not_make_it_another():
 
 def test_fsc_says_what_to_download(tmp_path):
     missing = load_config("fsc", corpus=str(tmp_path / "fsc"), noise=str(tmp_path / "noise"))
-    with pytest.raises(FileNotFoundError, match=r"fsc: put a corpus in the layout of Fluent Speech Commands there"):
+    with pytest.raises(FileNotFoundError, match=r"fsc is missing: it holds Fluent Speech Commands"):
         check_sources(missing)

@@ -1,11 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 
 from jointlib.audio import PackedAudio
 from jointlib.contaminate import Contaminator, draw_plan, mix
-from jointlib.corpus import Corpus, Noises
+from jointlib.corpus import Corpus, CorpusError, Noises
 
 
 def snr(clean: torch.Tensor, noisy: torch.Tensor, length: int) -> float:
@@ -91,6 +92,18 @@ def test_plan_is_fixed_by_seed_split_and_epoch(drawn):
     ):
         assert not first.offset.equals(other.offset)
     assert set(first.snr_db) <= {0.0, 10.0}
+
+
+def test_stretches_begin_where_the_recording_sounds(corpus_root, noise_root):
+    barks = np.zeros(32_000)
+    barks[8000:9600] = 0.3 * np.random.default_rng(0).normal(size=1600)
+    soundfile.write(noise_root / "noise_train" / "Dog_1.wav", barks, 16_000)
+    noises = Noises.read(noise_root / "noise_train", ["Dog"])
+    plan = draw_plan(Corpus.read(corpus_root), "train", noises, [0.0])
+    assert set(plan.offset) == {8000}
+    soundfile.write(noise_root / "noise_train" / "Dog_2.wav", np.zeros(3200), 16_000)
+    with pytest.raises(CorpusError, match=r"Dog_2.wav: silent throughout"):
+        Noises.read(noise_root / "noise_train", ["Dog"])
 
 
 def test_plan_with_gains_rebuilds_the_mixture(drawn):

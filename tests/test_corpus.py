@@ -91,6 +91,18 @@ def test_every_problem_is_listed_at_once(corpus_root, tmp_path):
         assert part in text
 
 
+def test_a_recording_in_two_splits_is_found(corpus_root):
+    shared = (corpus_root / "wavs/speakers/ann/0.wav").read_bytes()
+    (corpus_root / "wavs/speakers/dan/0.wav").write_bytes(shared)
+    with pytest.raises(CorpusError, match=r"ann/0.wav: the same recording is in train and test"):
+        Corpus.read(corpus_root)
+
+
+def test_the_wrong_folder(tmp_path):
+    with pytest.raises(CorpusError, match=r"train_data.csv: missing"):
+        Corpus.read(tmp_path / "nowhere")
+
+
 def test_missing_file_and_column(corpus_root):
     (corpus_root / "data/valid_data.csv").unlink()
     edit(corpus_root, "train", lambda table: table.pop("action"))

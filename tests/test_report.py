@@ -89,5 +89,5 @@ def test_failures_are_listed_by_reason():
 
 
 def test_differences_name_the_stem_and_the_sizes():
-    assert differences(load_config("quick")).loc["TCN stem on the wave", "here"].startswith("learned")
+    assert differences(load_config("quick")).loc["TCN stem on the wave", "here"].startswith("learned filterbank")
     assert differences(load_config("fsc")).loc["TCN stem on the wave", "here"] == "none"

@@ -12,7 +12,8 @@ JOINT = ["jt", "bn", "bn_mix"]
 
 def network(strategy: str, **overrides):
     torch.manual_seed(0)
-    config = load_config("smoke", strategy=strategy, learning_rate=0.01, **overrides)
+    overrides = {"learning_rate": 0.01, "frontend_identity_start": False, **overrides}
+    config = load_config("smoke", strategy=strategy, **overrides)
     return config, build_network(identity(config), classes=4)
 
 
@@ -21,7 +22,7 @@ def batch(size: int = 4, length: int = 3200) -> Batch:
     time = torch.arange(length) / 16_000
     clean = torch.stack([0.1 * torch.sin(2 * torch.pi * 200 * (1 + label) * time) for label in range(size)])[:, None]
     noisy = clean + 0.02 * torch.randn(clean.shape, generator=generator)
-    return Batch(noisy, clean, torch.arange(size), torch.full((size,), length), torch.arange(size))
+    return Batch(noisy, clean, torch.arange(size), torch.full((size,), length))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

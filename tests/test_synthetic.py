@@ -24,7 +24,13 @@ def test_the_31_intents_and_248_wordings():
     assert (len(actions), len(things), len(rooms)) == (6, 14, 4)
     wordings = [text for intent in intents() for text in phrasings(intent)]
     assert len(wordings) == len(set(wordings)) == 248
-    assert not set(wordings) & set(COMMANDS["neighbours"])
+    sentences = COMMANDS["neighbours"]
+    assert not set(wordings) & {*sentences["train"], *sentences["test"]}
+    assert not set(sentences["train"]) & set(sentences["test"])
+    voices = COMMANDS["neighbour_variants"]
+    assert not {*voices["train"], *voices["test"]} & set(COMMANDS["variants"]) and not set(voices["train"]) & set(
+        voices["test"]
+    )
 
 
 def test_full_size_is_that_of_fluent_speech_commands():
