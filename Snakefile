@@ -56,7 +56,7 @@ def parameters(cell=None):
     """The notebook's parameters as YAML: the profile, what overrides it, and the cell."""
     values = {"PROFILE": PROFILE, **{name.upper(): value for name, value in OVERRIDES.items()}}
     if cell is not None:
-        values |= {"SEED": cell.seed, "INIT": cell.init}
+        values |= {"SEED": cell.seed}
         fixed = STRATEGIES[cell.strategy].alpha is not None
         values |= {"BASELINES": [cell.strategy]} if fixed else {"STRATEGY": cell.strategy, "ALPHA": cell.alpha}
     return json.dumps(values)

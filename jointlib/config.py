@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from jointlib.contaminate import MIXERS
-from jointlib.strategies import STRATEGIES
+from jointlib.strategies import STRATEGIES, parents
 
 ROOT = Path(__file__).resolve().parent.parent  # relative paths in profiles start here
 PROFILES = Path(__file__).parent / "profiles"
@@ -47,7 +47,6 @@ class Config:
 
     frontend_layers: int = 12
     frontend_channels: int = 24
-    frontend_identity_start: bool = False  # (open) True: the front-end starts by passing the wave through
     frontend_chunk: int | None = None  # samples; 16384 enhances in separate chunks
     tcn_channels: int = 64
     tcn_hidden: int = 128
@@ -169,12 +168,15 @@ def parent_of(config: Config, strategy: str) -> Config:
 def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config:
     """The Config of a notebook: every UPPER_CASE name in its scope is a parameter, except the notebook's `own`.
 
-    So each field of Config can be given to papermill in capitals, and a misspelt one stops the notebook at once.
+    So each field of Config can be given to papermill in capitals, and a misspelt one stops the notebook at once. None
+    leaves a parameter to the profile.
     """
     small = [name for name in scope if name in _fields()]
     if small:
         raise ConfigError(f"parameters of a notebook are written in capitals: {', '.join(small).upper()}")
-    given = {name.lower(): value for name, value in scope.items() if name.isupper() and name not in own}
+    given = {
+        name.lower(): value for name, value in scope.items() if name.isupper() and name not in own and value is not None
+    }
     return load_config(given.pop("profile"), **given)
 
 
@@ -239,5 +241,15 @@ def _validated(values: dict[str, Any]) -> Config:
             raise ConfigError(f"{name}={getattr(config, name)!r}: must be greater than 0")
     if not config.snr_db:
         raise ConfigError("snr_db is empty: give at least one SNR in dB, for example [0, 10, 20]")
-    own_alpha = STRATEGIES[config.strategy].alpha
-    return config if own_alpha is None else dataclasses.replace(config, alpha=own_alpha)
+    return _normalised(config)
+
+
+def _normalised(config: Config) -> Config:
+    """The same without what its strategy ignores, so that one run has one name: its alpha, its start."""
+    strategy, changes = STRATEGIES[config.strategy], {}
+    if strategy.alpha is not None:
+        changes["alpha"] = strategy.alpha
+    if parents(strategy, config.init) == dict(strategy.loads):
+        kept = {name: value for name, value in config.overrides.items() if name != "init"}
+        changes |= {"init": "scratch", "overrides": kept}
+    return dataclasses.replace(config, **changes)

@@ -33,7 +33,6 @@ def build_network(config: dict[str, Any], classes: int) -> nn.Module:
     frontend = {
         "layers": config["frontend_layers"],
         "channels": config["frontend_channels"],
-        "identity_start": config["frontend_identity_start"],
         "chunk": config["frontend_chunk"],
     }
     backend = {

@@ -23,8 +23,6 @@ class WaveUNet(nn.Module):
         layers: levels of the U; the bottleneck has a stride of ``2 ** layers`` samples.
         channels: channels of the first level, and how many each deeper level adds.
         down_kernel, up_kernel: odd kernel sizes of the two arms, in samples of their level.
-        identity_start: the head starts by passing the wave through (enhanced = tanh(noisy)), so a classifier behind
-            it sees speech from the first step. The paper states no initialisation; the default is PyTorch's.
         chunk: None reads the whole wave at once. A number of samples, a multiple of the stride, reads the wave in
             separate chunks of that length, as the authors' closest published code does with 16,384.
 
@@ -38,7 +36,6 @@ class WaveUNet(nn.Module):
         channels: int = 24,
         down_kernel: int = 15,
         up_kernel: int = 5,
-        identity_start: bool = False,
         chunk: int | None = None,
     ):
         super().__init__()
@@ -58,9 +55,6 @@ class WaveUNet(nn.Module):
             for deep, skip in zip(reversed(below), reversed(widths), strict=True)
         )
         self.head = nn.Sequential(nn.Conv1d(channels + 1, 1, kernel_size=1), nn.Tanh())
-        if identity_start:
-            nn.init.zeros_(self.head[0].bias)
-            self.head[0].weight.data[0, :, 0] = torch.arange(channels + 1) == channels  # the wave comes last
 
     def forward(self, noisy: Tensor) -> tuple[Tensor, Tensor]:
         """Return enhanced (B, 1, T) and bottleneck (B, C, F), F = ceil(T / stride), of noisy (B, 1, T); any T >= 1."""

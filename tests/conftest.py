@@ -60,6 +60,7 @@ def profile(tmp_path: Path, corpus_root: Path, noise_root: Path) -> Path:
         "corpus": str(corpus_root),
         "noise": str(noise_root),
         "clip_seconds": 0.5,
+        "init": "scratch",
         "results": str(tmp_path / "results"),
     }
     file = tmp_path / "tiny.yaml"

@@ -29,6 +29,7 @@ def test_the_published_sizes_are_the_default():
         ({"alpha": 1.5}, "must lie between 0 and 1"),
         ({"epochs": 0}, "epochs=0: must be greater than 0"),
         ({"snr_db": []}, "snr_db is empty"),
+        ({"epochs": "many"}, "epochs='many': expected int"),
     ],
 )
 def test_mistakes_are_named(given, message):
@@ -49,14 +50,41 @@ def test_notebook_scope():
     assert (config.alpha, config.snr_db) == (0.9, (5,))
     with pytest.raises(ConfigError, match="'utterance'"):
         from_notebook(scope)
+    with pytest.raises(ConfigError, match="written in capitals: ALPHA"):
+        from_notebook({"PROFILE": "smoke", "alpha": 0.9})
 
 
 def test_run_names_say_what_differs_from_the_profile():
     assert load_config("smoke", alpha=0.9, seed=3).run_name == "jt_alpha0.9_seed3"
     assert load_config("smoke", strategy="enhancement").run_name == "enhancement_seed0"
-    changed = load_config("smoke", init="pretrained", epochs=5, strategy="bn")
+    changed = load_config("full", init="pretrained", epochs=5, strategy="bn")
     assert changed.run_name == "bn_alpha0.5_seed0_epochs=5,init=pretrained"
     assert parent_of(changed, "enhancement").run_name == "enhancement_seed0_epochs=5"
+
+
+def test_what_a_strategy_ignores_makes_no_other_run():
+    plain = load_config("full", strategy="enhancement")
+    assert identity(load_config("full", strategy="enhancement", init="pretrained", alpha=0.3)) == identity(plain)
+    assert load_config("full", strategy="enhancement", init="pretrained").run_name == plain.run_name
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ({"learning_rate": "1e-3"}, 0.001),
+        ({"epochs": 3.0}, 3),
+        ({"snr_db": 5}, (5,)),
+        ({"noise_types_test": "Babble"}, ("Babble",)),
+    ],
+)
+def test_values_take_their_fields_type(given, value):
+    (name,) = given
+    assert getattr(load_config("full", **given), name) == value
+
+
+def test_naming_a_corpus_means_that_one():
+    assert load_config("quick").embedded is not None
+    assert load_config("quick", corpus="somewhere").embedded is None
 
 
 def test_where_a_run_is_made_does_not_make_it_another():

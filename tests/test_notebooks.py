@@ -59,7 +59,7 @@ def test_what_is_done_is_not_done_again(results):
 def test_dry_run_shows_every_cell(tmp_path):
     plan = pipeline(tmp_path, "-n")
     assert plan.returncode == 0
-    assert (plan.stdout + plan.stderr).count("rule cell:") == 9
+    assert (plan.stdout + plan.stderr).count("rule cell:") == 11
 
 
 def test_unknown_parameter_stops_a_notebook_before_it_works(tmp_path):

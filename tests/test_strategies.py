@@ -12,7 +12,7 @@ JOINT = ["jt", "bn", "bn_mix"]
 
 def network(strategy: str, **overrides):
     torch.manual_seed(0)
-    overrides = {"learning_rate": 0.01, "frontend_identity_start": False, **overrides}
+    overrides = {"learning_rate": 0.01, **overrides}
     config = load_config("smoke", strategy=strategy, **overrides)
     return config, build_network(identity(config), classes=4)
 

@@ -37,14 +37,6 @@ def test_a_chunk_that_the_stride_does_not_divide_is_refused():
         WaveUNet(layers=3, chunk=20)
 
 
-def test_identity_start():
-    wave = 0.05 * torch.randn(2, 1, 100)
-    model = WaveUNet(layers=3, channels=2, identity_start=True)
-    torch.testing.assert_close(model(wave)[0], wave.tanh())
-    model(wave)[0].square().sum().backward()
-    assert model.head[0].weight.grad.abs().min() > 0  # the decoder joins in after the first step
-
-
 def test_output_is_bounded():
     enhanced, _ = WaveUNet(layers=3, channels=2)(100 * torch.randn(1, 1, 64))
     assert enhanced.abs().max() <= 1
