@@ -6,9 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 import torch
-import torchaudio.functional as AF
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
 
 from jointlib import SAMPLE_RATE
 
@@ -76,18 +76,8 @@ def _arrow(axis, start: str, end: str, style: str) -> None:
 
 def log_mel(wave: np.ndarray) -> np.ndarray:
     """Log-mel spectrogram in dB, (64, F) of a wave (T,) at 16 kHz: windows of 25 ms every 10 ms."""
-    spectrogram = AF.spectrogram(
-        torch.as_tensor(wave, dtype=torch.float32),
-        pad=0,
-        window=torch.hann_window(400),
-        n_fft=512,
-        hop_length=160,
-        win_length=400,
-        power=2.0,
-        normalized=False,
-    )  # (257, F)
-    banks = AF.melscale_fbanks(257, 0.0, SAMPLE_RATE / 2, 64, SAMPLE_RATE)  # (257, 64)
-    return (10 * torch.log10((banks.T @ spectrogram).clamp_min(1e-10))).numpy()
+    spectrogram = MelSpectrogram(SAMPLE_RATE, n_fft=512, win_length=400, hop_length=160, n_mels=64, mel_scale="slaney")
+    return AmplitudeToDB()(spectrogram(torch.as_tensor(wave, dtype=torch.float32))).numpy()
 
 
 def spectrograms(waves: Mapping[str, np.ndarray]) -> Figure:
@@ -95,17 +85,19 @@ def spectrograms(waves: Mapping[str, np.ndarray]) -> Figure:
     images = {name: log_mel(wave) for name, wave in waves.items()}
     top = max(image.max() for image in images.values())
     peak = max(np.abs(wave).max() for wave in waves.values())
+    columns = min(3, len(waves))
+    rows = -(-len(waves) // columns)
     figure, axes = plt.subplots(
-        2,
-        len(waves),
-        figsize=(3.7 * len(waves), 4.8),
+        2 * rows,
+        columns,
+        figsize=(4 * columns, 4.4 * rows),
         sharex=True,
-        sharey="row",
         squeeze=False,
         layout="constrained",
-        height_ratios=(1, 2),
+        height_ratios=(1, 2) * rows,
     )
-    for (above, below), (name, wave) in zip(axes.T, waves.items(), strict=True):
+    pairs = zip(axes[::2].flat, axes[1::2].flat, strict=True)
+    for number, ((above, below), (name, wave)) in enumerate(zip(pairs, waves.items(), strict=False)):
         seconds = len(wave) / SAMPLE_RATE
         above.plot(np.arange(len(wave)) / SAMPLE_RATE, wave, linewidth=0.4, color=_PALETTE[0])
         above.set(title=name, ylim=(-peak, peak), xlim=(0, seconds))
@@ -120,7 +112,10 @@ def spectrograms(waves: Mapping[str, np.ndarray]) -> Figure:
         )
         below.set(xlabel="time (s)")
         below.grid(False)
-    axes[0, 0].set_ylabel("amplitude")
-    axes[1, 0].set_ylabel("mel band")
-    figure.colorbar(image, ax=axes[1, :], label="power (dB)", shrink=0.9)
+        if number % columns == 0:
+            above.set_ylabel("amplitude")
+            below.set_ylabel("mel band")
+    for axis in [*axes[::2].flat, *axes[1::2].flat]:
+        axis.set_visible(axis.has_data())
+    figure.colorbar(image, ax=axes, label="power (dB)", shrink=0.5)
     return figure

@@ -164,6 +164,6 @@ def realised_snr(plans: Mapping[str, pd.DataFrame]) -> Figure:
             ax=axis,
         )
         axis.set(title=mixer, xlabel="realised SNR (dB)", ylabel="utterances")
-        axis.get_legend().set_title("nominal SNR (dB)")
+        sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title="nominal\nSNR (dB)", frameon=False)
     figure.tight_layout()
     return figure
