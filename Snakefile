@@ -3,8 +3,9 @@
 import json
 import sys
 
-from jointlib.config import ROOT, ConfigError, load_config, parent_of
+from jointlib.config import ROOT, ConfigError, parent_of
 from jointlib.data import check_sources
+from jointlib.profile import load_config
 from jointlib.report import write_report
 from jointlib.runs import check_identity, finished, run_folder
 from jointlib.strategies import STRATEGIES, parents

@@ -23,6 +23,7 @@ class Checkpoint:
         optimizer: torch.optim.Optimizer,
         history: list[dict[str, float]],
     ) -> None:
+        """Replace the file by the present state, at once."""
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in best.items()}
         for index, entry in optimizer.state_dict()["state"].items():

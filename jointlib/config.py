@@ -1,21 +1,19 @@
-"""One experiment's parameters: a profile (YAML) and what is overridden. Unknown names and values are errors at once."""
+"""One experiment's parameters. A value that cannot be is an error at once."""
 
 import dataclasses
 import difflib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import torch
-import yaml
 
 from jointlib.contaminate import MIXERS
 from jointlib.strategies import STRATEGIES, parents
 
 ROOT = Path(__file__).resolve().parent.parent  # relative paths in profiles start here
-PROFILES = Path(__file__).parent / "profiles"
 
 
 class ConfigError(ValueError):
@@ -112,14 +110,25 @@ class Config:
         auto = "cuda" if torch.cuda.is_available() else "cpu"
         return torch.device(auto if self.device == "auto" else self.device)
 
+    def __post_init__(self) -> None:
+        for entry in dataclasses.fields(self):
+            object.__setattr__(self, entry.name, _typed(entry, getattr(self, entry.name)))
+        _check(self)
+        strategy = STRATEGIES[self.strategy]  # what it ignores makes no other run: its alpha, its start
+        if strategy.alpha is not None:
+            object.__setattr__(self, "alpha", strategy.alpha)
+        if parents(strategy, self.init) == dict(strategy.loads):
+            kept = {name: value for name, value in self.overrides.items() if name != "init"}
+            object.__setattr__(self, "init", "scratch")
+            object.__setattr__(self, "overrides", kept)
+
     def replace(self, **changes: Any) -> "Config":
-        """A copy with other values, validated."""
-        return _validated({**dataclasses.asdict(self), **changes})
+        """A copy with other values, checked."""
+        return dataclasses.replace(self, **changes)
 
 
 # What tells no run from another: where it runs and what else the grid holds.
-_NOT_OF_A_RUN = ("profile", "device", "metric_workers", "strategies", "alphas", "seeds", "results", "overrides")
-_NOT_OF_A_VARIANT = (*_NOT_OF_A_RUN, "strategy", "alpha", "seed")
+NOT_OF_A_RUN = ("profile", "device", "metric_workers", "strategies", "alphas", "seeds", "results", "overrides")
 _CHOICES = {
     "strategy": STRATEGIES,
     "mixer": MIXERS,
@@ -135,28 +144,7 @@ _CHOICES = {
 def identity(config: Config) -> dict[str, Any]:
     """What decides a run's numbers, as plain JSON values."""
     values = dataclasses.asdict(config)
-    return json.loads(json.dumps({name: value for name, value in values.items() if name not in _NOT_OF_A_RUN}))
-
-
-def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
-    """Read a profile, by name or by the path of a YAML file, and override some of its parameters.
-
-    A profile may name another one as its ``base`` and hold only what differs.
-
-    Raises:
-        ConfigError: names the profile, parameter and value, and what would be right.
-    """
-    values = _read_profile(profile) | {"profile": Path(profile).stem}
-    overrides = _own_corpus(overrides)
-    unset = {name: value for name, value in overrides.items() if name not in _fields()}
-    if unset:
-        raise ConfigError("; ".join(_unknown("parameter", name, _fields()) for name in unset))
-    differing = {
-        name: value
-        for name, value in overrides.items()
-        if name not in _NOT_OF_A_VARIANT and value != values.get(name, getattr(Config, name, None))
-    }
-    return _validated(values | overrides | {"overrides": differing})
+    return json.loads(json.dumps({name: value for name, value in values.items() if name not in NOT_OF_A_RUN}))
 
 
 def parent_of(config: Config, strategy: str) -> Config:
@@ -165,56 +153,16 @@ def parent_of(config: Config, strategy: str) -> Config:
     return config.replace(strategy=strategy, init="scratch", overrides=kept)
 
 
-def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config:
-    """The Config of a notebook: every UPPER_CASE name in its scope is a parameter, except the notebook's `own`.
-
-    So each field of Config can be given to papermill in capitals, and a misspelt one stops the notebook at once. None
-    leaves a parameter to the profile.
-    """
-    small = [name for name in scope if name in _fields()]
-    if small:
-        raise ConfigError(f"parameters of a notebook are written in capitals: {', '.join(small).upper()}")
-    given = {
-        name.lower(): value for name, value in scope.items() if name.isupper() and name not in own and value is not None
-    }
-    return load_config(given.pop("profile"), **given)
-
-
-def _fields() -> list[str]:
-    return [entry.name for entry in dataclasses.fields(Config)]
-
-
-def _unknown(what: str, name: str, known: Collection[str]) -> str:
+def unknown(what: str, name: str, known: Collection[str]) -> str:
+    """The text of an error: what there is, and what may have been meant."""
     near = difflib.get_close_matches(str(name), [str(entry) for entry in known], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"unknown {what} {name!r}: {hint}There is {', '.join(map(str, sorted(map(str, known))))}"
 
 
-def _read_profile(profile: str | Path) -> dict[str, Any]:
-    path = Path(profile)
-    if path.suffix not in (".yaml", ".yml"):
-        path = PROFILES / f"{profile}.yaml"
-    elif not path.is_absolute() and not path.exists():
-        path = ROOT / path
-    if not path.is_file():
-        names = [file.stem for file in PROFILES.glob("*.yaml")]
-        raise ConfigError(f"{_unknown('profile', str(profile), names)}, or the path of a YAML file")
-    values = yaml.safe_load(path.read_text()) or {}
-    unknown = set(values) - set(_fields()) - {"base"}
-    if unknown:
-        raise ConfigError("; ".join(f"{path}: {_unknown('parameter', name, _fields())}" for name in sorted(unknown)))
-    base = values.pop("base", None)
-    return (_read_profile(base) if base else {}) | _own_corpus(values)
-
-
-def _own_corpus(values: dict[str, Any]) -> dict[str, Any]:
-    """Whoever names a corpus means that one, not one to be synthesised in its place."""
-    return {"embedded": None, **values} if "corpus" in values else values
-
-
-def _typed(name: str, value: Any) -> Any:
+def _typed(entry: dataclasses.Field, value: Any) -> Any:
     """A value as its field wants it: numbers that YAML reads as text (1e-3), single values where several may stand."""
-    kind = next(entry.type for entry in dataclasses.fields(Config) if entry.name == name)
+    name, kind = entry.name, entry.type
     several = any(get_origin(option) is tuple for option in (kind, *get_args(kind)))
     try:
         if several and value is not None:
@@ -226,14 +174,13 @@ def _typed(name: str, value: Any) -> Any:
         raise ConfigError(f"{name}={value!r}: expected {getattr(kind, '__name__', kind)}") from error
 
 
-def _validated(values: dict[str, Any]) -> Config:
-    config = Config(**{name: _typed(name, value) for name, value in values.items()})
+def _check(config: Config) -> None:
     for name, known in _CHOICES.items():
         if getattr(config, name) not in known:
-            raise ConfigError(_unknown(name, getattr(config, name), known))
+            raise ConfigError(unknown(name, getattr(config, name), known))
     for name in config.strategies:
         if name not in STRATEGIES:
-            raise ConfigError(_unknown("strategy", name, STRATEGIES))
+            raise ConfigError(unknown("strategy", name, STRATEGIES))
     if not all(0 <= alpha <= 1 for alpha in (config.alpha, *config.alphas)):
         raise ConfigError(f"alpha={config.alpha}, alphas={config.alphas}: must lie between 0 and 1")
     for name in ("clip_seconds", "batch_size", "epochs", "patience", "learning_rate", "clip_norm"):
@@ -241,15 +188,3 @@ def _validated(values: dict[str, Any]) -> Config:
             raise ConfigError(f"{name}={getattr(config, name)!r}: must be greater than 0")
     if not config.snr_db:
         raise ConfigError("snr_db is empty: give at least one SNR in dB, for example [0, 10, 20]")
-    return _normalised(config)
-
-
-def _normalised(config: Config) -> Config:
-    """The same without what its strategy ignores, so that one run has one name: its alpha, its start."""
-    strategy, changes = STRATEGIES[config.strategy], {}
-    if strategy.alpha is not None:
-        changes["alpha"] = strategy.alpha
-    if parents(strategy, config.init) == dict(strategy.loads):
-        kept = {name: value for name, value in config.overrides.items() if name != "init"}
-        changes |= {"init": "scratch", "overrides": kept}
-    return dataclasses.replace(config, **changes)

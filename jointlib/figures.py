@@ -9,8 +9,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from jointlib.scores import cells, noisy_cell
 from jointlib.strategies import STRATEGIES
-from jointlib.tables import cells, noisy_cell
 
 _PALETTE = sns.color_palette("colorblind", 10)
 _ORDER = [_PALETTE[place] for place in (7, 9, 8, 6, 5, 0, 4, 1, 2, 3)]

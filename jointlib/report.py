@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from jointlib.config import ROOT, Config, load_config
+from jointlib.config import ROOT, Config
+from jointlib.profile import load_config
 from jointlib.runs import list_runs
-from jointlib.tables import TABLES, differences, overview, paper_table, read_scores, write_tables
+from jointlib.scores import read_scores
+from jointlib.tables import TABLES, differences, overview, paper_table, write_tables
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>body{{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}}

@@ -1,15 +1,13 @@
 """Tables 2 to 5 of the paper from finished runs, each value with its interval and the published one beside it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
 
 from jointlib.config import ROOT, Config
-from jointlib.runs import list_runs
+from jointlib.scores import cells, noisy_cell, read_scores
 from jointlib.strategies import STRATEGIES
 
 ALPHAS = (0.0, 0.1, 0.5, 0.9)  # the paper's
@@ -38,77 +36,6 @@ TABLES = {
 def published() -> pd.DataFrame:
     """The paper's Tables 2 to 5: table, metric, strategy, alpha, value (NaN where the paper prints a dash)."""
     return pd.read_csv(ROOT / "results/published/tables.csv")
-
-
-def read_scores(results: Path, variant: str = "") -> pd.DataFrame:
-    """per_utterance.csv of every finished run of a profile and variant, with strategy, alpha and seed in front.
-
-    Raises:
-        FileNotFoundError: there is no finished run.
-    """
-    runs = list_runs(results)
-    runs = runs[runs.variant == variant]
-    if runs.empty:
-        raise FileNotFoundError(
-            f"{results / 'runs'}: no finished run{f' of variant {variant}' if variant else ''}; "
-            "train some first, for example with make reproduce"
-        )
-    return pd.concat([read_run(folder) for folder in runs.folder], ignore_index=True)
-
-
-def read_run(folder: Path) -> pd.DataFrame:
-    """per_utterance.csv of one run, with its strategy, alpha and seed."""
-    config = json.loads((folder / "config.json").read_text())
-    named = {name: config[name] for name in ("strategy", "alpha", "seed")}
-    texts = {"failed_noisy": str, "failed_enhanced": str}  # empty columns would be read as numbers
-    scores = pd.read_csv(folder / "per_utterance.csv", dtype=texts).assign(**named)
-    return scores.fillna({name: "" for name in texts if name in scores})
-
-
-def interval(values: pd.Series, speakers: pd.Series, seed: int = 0) -> tuple[float, float, float]:
-    """Mean over utterances and its 95 % interval, by bootstrap over speakers (utterances of one voice go together).
-
-    Returns:
-        mean, low, high; NaN values are left out, and the interval is NaN with fewer than two speakers.
-    """
-    kept = values.notna()
-    grouped = values[kept].groupby(speakers[kept])
-    sums, counts = grouped.sum().to_numpy(dtype=float), grouped.count().to_numpy(dtype=float)
-    if len(sums) == 0:
-        return (float("nan"),) * 3
-    mean = float(sums.sum() / counts.sum())
-    if len(sums) < 2 or np.ptp(sums / counts) == 0:
-        return mean, *((float("nan"),) * 2 if len(sums) < 2 else (mean, mean))
-    result = bootstrap(
-        (sums, counts),
-        lambda total, count, axis: total.sum(axis=axis) / count.sum(axis=axis),
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        n_resamples=2000,
-        rng=np.random.default_rng(seed),
-    )
-    return mean, float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-
-def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Every (strategy, alpha) of a column of per_utterance.csv, seeds together: value, low, high, seeds, utterances."""
-    rows = []
-    for (strategy, alpha), group in scores.groupby(["strategy", "alpha"]):
-        if metric in group and group[metric].notna().any():
-            value, low, high = interval(group[metric], group.speaker)
-            rows.append((strategy, alpha, value, low, high, group.seed.nunique(), int(group[metric].notna().sum())))
-    return pd.DataFrame(rows, columns=["strategy", "alpha", "value", "low", "high", "seeds", "utterances"])
-
-
-def noisy_cell(scores: pd.DataFrame, metric: str, classifier: str = "classifier_clean") -> pd.DataFrame:
-    """The row "noisy": the quality of unprocessed noisy speech, or the accuracy of `classifier` on it (the paper does
-    not say whether its classifier was trained on clean or on noisy speech)."""
-    if metric == "correct":
-        found = cells(scores[scores.strategy == classifier], metric)
-    else:
-        found = cells(scores.drop_duplicates("path"), metric.replace("_enhanced", "_noisy"))
-    return found.assign(strategy="noisy", alpha=np.nan)
 
 
 def compare(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:
@@ -196,13 +123,6 @@ def differences(config: Config) -> pd.DataFrame:
         ('"Noisy" classifier', "clean or noisy speech: not stated", "trained on clean speech"),
     ]
     return pd.DataFrame(lines, columns=["", "paper", "here"]).set_index("")
-
-
-def failures(scores: pd.DataFrame) -> pd.Series:
-    """How often a metric could not be computed, by reason; empty when none failed."""
-    columns = [name for name in ("failed_noisy", "failed_enhanced") if name in scores]
-    reasons = pd.concat([scores[name].dropna() for name in columns]).str.split("; ").explode()
-    return reasons[reasons != ""].value_counts().rename("utterances")
 
 
 def write_tables(config: Config, target: Path) -> None:

@@ -6,7 +6,6 @@ import math
 import shutil
 import sys
 import time
-from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,90 +17,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from jointlib.checkpoint import Checkpoint
-from jointlib.config import Config, ConfigError, identity, load_config, parent_of
+from jointlib.config import Config, ConfigError, identity, parent_of
 from jointlib.corpus import CorpusError
-from jointlib.data import Batch, Data, load_data
+from jointlib.data import Data, load_data
 from jointlib.evaluate import evaluate, summarise
-from jointlib.losses import loss_terms, weighted_sum
+from jointlib.profile import load_config
 from jointlib.progress import Progress
 from jointlib.runs import build_network, check_identity, environment, finished, run_folder, write_json
+from jointlib.steps import build_optimizer, is_better, train_epoch, validate
 from jointlib.strategies import STRATEGIES, parents, set_training
-
-
-def _input(batch: Batch, config: Config) -> Tensor:
-    """What the strategy is trained and validated on: the clean or the noisy wave (B, 1, T)."""
-    return getattr(batch, config.train_input or STRATEGIES[config.strategy].train_input)
-
-
-def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: Config) -> dict[str, float]:
-    """One step of the optimiser on one batch; returns the loss terms before it."""
-    wave = _input(batch, config)
-    with torch.autocast(wave.device.type, torch.bfloat16, enabled=config.bf16 and wave.device.type == "cuda"):
-        output = model(wave)
-    terms = loss_terms(output, batch.clean, batch.labels)
-    optimizer.zero_grad(set_to_none=True)
-    weighted_sum(terms, config.alpha).backward()
-    nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-    optimizer.step()
-    return {name: term.detach() for name, term in terms.items()}
-
-
-@torch.inference_mode()
-def validate(model: nn.Module, data: Data, plan: pd.DataFrame) -> dict[str, float]:
-    """Loss, its terms and accuracy over the whole valid split, on the input that the strategy is trained on."""
-    config = data.config
-    model.eval()
-    sums: dict[str, float] = defaultdict(float)
-    for batch in data.batches("valid", plan):
-        output = model(_input(batch, config))
-        terms = loss_terms(output, batch.clean, batch.labels)
-        terms["loss"] = weighted_sum(terms, config.alpha)
-        if output.logits is not None:
-            terms["accuracy"] = (output.logits.argmax(dim=1) == batch.labels).float().mean()
-        for name, term in terms.items():
-            sums[name] += term.item() * len(batch.labels)
-    return {name: total / len(plan) for name, total in sums.items()}
-
-
-def learning_rate(config: Config, progress: float) -> float:
-    """The rate at a part (0 to 1) of all epochs: constant, or up over the first twentieth and down a cosine to zero."""
-    if config.schedule == "constant":
-        return config.learning_rate
-    warm = min(1.0, progress / 0.05)
-    return config.learning_rate * min(warm, 0.5 * (1 + math.cos(math.pi * progress))) + 1e-8
-
-
-def _optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return kinds[config.optimizer](trained, lr=config.learning_rate, weight_decay=config.weight_decay)
-
-
-def _train_epoch(model: nn.Module, data: Data, optimizer, epoch: int, progress: Progress) -> dict[str, float]:
-    config, strategy = data.config, STRATEGIES[data.config.strategy]
-    plan = data.plan("train", epoch if config.fresh_noise else 0)
-    shuffle = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
-    batches = math.ceil(len(plan) / config.batch_size)
-    set_training(model, strategy.frozen)
-    sums: dict[str, Tensor] = {}
-    for step, batch in enumerate(data.batches("train", plan, torch.randperm(len(plan), generator=shuffle))):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, (epoch + step / batches) / config.epochs)
-        for name, term in train_step(model, batch, optimizer, config).items():
-            sums[name] = sums.get(name, 0) + term * len(batch.labels)
-        progress.advance()
-    return {f"train_{name}": total.item() / len(plan) for name, total in sums.items()}
-
-
-def _better(row: dict[str, float], best: dict[str, float] | None, config: Config) -> bool:
-    if best is None:
-        return True
-    by_accuracy = config.select == "accuracy" and "valid_accuracy" in row
-
-    def key(entry: dict[str, float]) -> tuple[float, float]:
-        return (entry["valid_accuracy"] if by_accuracy else 0.0, -entry["valid_loss"])
-
-    return key(row) > key(best)
 
 
 def _keep_freed_memory() -> None:
@@ -132,7 +56,7 @@ def _optimise(model: nn.Module, data: Data, folder: Path) -> tuple[dict[str, Ten
     best, history = {name: value.clone() for name, value in model.state_dict().items()}, []
     if not any(parameter.requires_grad for parameter in set_training(model, strategy.frozen).parameters()):
         return best, history
-    optimizer, checkpoint = _optimizer(model, config), Checkpoint(folder / "checkpoint.safetensors")
+    optimizer, checkpoint = build_optimizer(model, config), Checkpoint(folder / "checkpoint.safetensors")
     if checkpoint.file.exists():
         best, history = checkpoint.load(model, optimizer)
     steps = math.ceil(len(data.corpus.split("train")) / config.batch_size)
@@ -143,13 +67,13 @@ def _optimise(model: nn.Module, data: Data, folder: Path) -> tuple[dict[str, Ten
             best_row = max((row for row in history if row["selected"]), key=lambda row: row["epoch"], default=None)
             if best_row is not None and epoch - best_row["epoch"] > config.patience:
                 break
-            row: dict[str, Any] = {"epoch": epoch, **_train_epoch(model, data, optimizer, epoch, progress)}
+            row: dict[str, Any] = {"epoch": epoch, **train_epoch(model, data, optimizer, epoch, progress)}
             row |= {f"valid_{name}": value for name, value in validate(model, data, valid_plan).items()}
             if not math.isfinite(row["valid_loss"]):
                 raise FloatingPointError(
                     f"{folder}, epoch {epoch}: the loss is {row['valid_loss']}; lower learning_rate"
                 )
-            row["selected"] = _better(row, best_row, config)
+            row["selected"] = is_better(row, best_row, config)
             if row["selected"]:
                 best = {name: value.clone() for name, value in model.state_dict().items()}
             history.append(row)

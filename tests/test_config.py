@@ -1,7 +1,8 @@
 import pytest
 
-from jointlib.config import PROFILES, ConfigError, from_notebook, identity, load_config, parent_of
+from jointlib.config import ConfigError, identity, parent_of
 from jointlib.data import check_sources
+from jointlib.profile import PROFILES, from_notebook, load_config
 
 
 @pytest.mark.parametrize("profile", sorted(file.stem for file in PROFILES.glob("*.yaml")))

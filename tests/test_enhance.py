@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from jointlib.config import load_config
 from jointlib.enhance import main
+from jointlib.profile import load_config
 from jointlib.train import fit
 
 

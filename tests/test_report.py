@@ -2,21 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jointlib.config import load_config
+from jointlib.profile import load_config
 from jointlib.report import write_report
-from jointlib.tables import (
-    TABLES,
-    cells,
-    compare,
-    differences,
-    failures,
-    interval,
-    overview,
-    paper_table,
-    published,
-    read_scores,
-    write_tables,
-)
+from jointlib.scores import cells, failures, interval, read_scores
+from jointlib.tables import TABLES, compare, differences, overview, paper_table, published, write_tables
 from jointlib.train import fit
 
 

@@ -1,11 +1,12 @@
 import pytest
 import torch
 
-from jointlib.config import identity, load_config
+from jointlib.config import identity
 from jointlib.data import Batch
+from jointlib.profile import load_config
 from jointlib.runs import build_network
+from jointlib.steps import build_optimizer, train_step
 from jointlib.strategies import STRATEGIES, parents, set_training
-from jointlib.train import _optimizer, train_step
 
 JOINT = ["jt", "bn", "bn_mix"]
 
@@ -41,7 +42,7 @@ def test_outputs(strategy, length):
 @pytest.mark.parametrize("strategy", ["classifier_noisy", *JOINT])
 def test_one_batch_can_be_overfitted(strategy):
     config, model = network(strategy, alpha=0.1)
-    optimizer = _optimizer(set_training(model), config)
+    optimizer = build_optimizer(set_training(model), config)
     losses = [train_step(model, batch(), optimizer, config)["cross_entropy"].item() for _ in range(60)]
     assert losses[-1] < 0.05 < losses[0]
 
@@ -50,7 +51,7 @@ def test_one_batch_can_be_overfitted(strategy):
 def test_frozen_parts_stay_bit_identical(strategy):
     config, model = network(strategy)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimizer = _optimizer(set_training(model, STRATEGIES[strategy].frozen), config)
+    optimizer = build_optimizer(set_training(model, STRATEGIES[strategy].frozen), config)
     for _ in range(3):
         train_step(model, batch(), optimizer, config)
     changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}

@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from jointlib.config import load_config
+from jointlib.profile import load_config
 from jointlib.runs import FILES, list_runs, load_run
-from jointlib.train import fit, learning_rate, main
+from jointlib.steps import learning_rate
+from jointlib.train import fit, main
 
 
 def files(folder):

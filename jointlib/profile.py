@@ -1,0 +1,75 @@
+"""A profile (YAML) and what is overridden in it make a Config. Unknown names are errors at once."""
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jointlib.config import NOT_OF_A_RUN, ROOT, Config, ConfigError, unknown
+
+PROFILES = Path(__file__).parent / "profiles"
+_NOT_OF_A_VARIANT = (*NOT_OF_A_RUN, "strategy", "alpha", "seed")
+
+
+def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
+    """Read a profile, by name or by the path of a YAML file, and override some of its parameters.
+
+    A profile may name another one as its ``base`` and hold only what differs.
+
+    Raises:
+        ConfigError: names the profile, parameter and value, and what would be right.
+    """
+    values = _read_profile(profile) | {"profile": Path(profile).stem}
+    overrides = _own_corpus(overrides)
+    strange = [name for name in overrides if name not in _fields()]
+    if strange:
+        raise ConfigError("; ".join(unknown("parameter", name, _fields()) for name in strange))
+    differing = {
+        name: value
+        for name, value in overrides.items()
+        if name not in _NOT_OF_A_VARIANT and value != values.get(name, getattr(Config, name, None))
+    }
+    return Config(**(values | overrides | {"overrides": differing}))
+
+
+def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config:
+    """The Config of a notebook: every UPPER_CASE name in its scope is a parameter, except the notebook's `own`.
+
+    So each field of Config can be given to papermill in capitals, and a misspelt one stops the notebook at once. None
+    leaves a parameter to the profile.
+    """
+    small = [name for name in scope if name in _fields()]
+    if small:
+        raise ConfigError(f"parameters of a notebook are written in capitals: {', '.join(small).upper()}")
+    given = {
+        name.lower(): value for name, value in scope.items() if name.isupper() and name not in own and value is not None
+    }
+    return load_config(given.pop("profile"), **given)
+
+
+def _fields() -> list[str]:
+    return [entry.name for entry in dataclasses.fields(Config)]
+
+
+def _read_profile(profile: str | Path) -> dict[str, Any]:
+    path = Path(profile)
+    if path.suffix not in (".yaml", ".yml"):
+        path = PROFILES / f"{profile}.yaml"
+    elif not path.is_absolute() and not path.exists():
+        path = ROOT / path
+    if not path.is_file():
+        names = [file.stem for file in PROFILES.glob("*.yaml")]
+        raise ConfigError(f"{unknown('profile', str(profile), names)}, or the path of a YAML file")
+    values = yaml.safe_load(path.read_text()) or {}
+    strange = sorted(set(values) - set(_fields()) - {"base"})
+    if strange:
+        raise ConfigError("; ".join(f"{path}: {unknown('parameter', name, _fields())}" for name in strange))
+    base = values.pop("base", None)
+    return (_read_profile(base) if base else {}) | _own_corpus(values)
+
+
+def _own_corpus(values: dict[str, Any]) -> dict[str, Any]:
+    """Whoever names a corpus means that one, not one to be synthesised in its place."""
+    return {"embedded": None, **values} if "corpus" in values else values
