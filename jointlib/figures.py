@@ -153,12 +153,14 @@ def realised_snr(plans: Mapping[str, pd.DataFrame]) -> Figure:
     for axis, (mixer, plan) in zip(axes.flat, plans.items(), strict=True):
         shown = plan.assign(nominal=plan.snr_db.map("{:g}".format))
         order = [f"{value:g}" for value in sorted(plan.snr_db.unique())]
+        span = (plan.realised_snr_db.min() - 0.25, plan.realised_snr_db.max() + 0.25)
         sns.histplot(
             shown,
             x="realised_snr_db",
             hue="nominal",
             hue_order=order,
             binwidth=0.5,
+            binrange=span,
             multiple="stack",
             palette="viridis",
             ax=axis,
