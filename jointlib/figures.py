@@ -16,8 +16,8 @@ _PALETTE = sns.color_palette("colorblind", 10)
 _ORDER = [_PALETTE[place] for place in (7, 9, 8, 6, 5, 0, 4, 1, 2, 3)]
 COLOURS = dict(zip(STRATEGIES, cycle(_ORDER), strict=False))
 MARKERS = dict(zip(STRATEGIES, cycle("sDvpPo*^X<>"), strict=False))
-# What is tested on clean speech has no place beside accuracies on noisy speech.
-_ON_NOISY = [name for name, strategy in STRATEGIES.items() if strategy.test_input == "noisy"]
+# What is tested on clean speech has no place beside accuracies on noisy speech; the frozen ones are parts of others.
+_COMPARED = [name for name, row in STRATEGIES.items() if row.test_input == "noisy" and not name.endswith("_frozen")]
 LABELS = {
     "correct": "accuracy",
     "pesq_wb": "PESQ, wide band (MOS)",
@@ -65,7 +65,7 @@ def against_snr(
     """Metrics against the SNR, a line a strategy, the joint ones at `alpha`; the noisy input in grey."""
     figure, axes = plt.subplots(1, len(metrics), figsize=(6.4 * len(metrics), 4.6))
     for axis, metric in zip(np.atleast_1d(axes), metrics, strict=True):
-        for strategy in _ON_NOISY:
+        for strategy in _COMPARED:
             own = STRATEGIES[strategy].alpha
             rows = scores[(scores.strategy == strategy) & (scores.alpha == (alpha if own is None else own))]
             means = rows.groupby("snr_db")[metric].mean().dropna()
@@ -78,42 +78,36 @@ def against_snr(
             axis.plot(means.index, means, color="0.4", linestyle="--", label="noisy input")
         axis.set(xlabel="SNR (dB)", ylabel=LABELS[metric.removesuffix("_enhanced")])
         axis.set_xticks(sorted(scores.snr_db.unique()))
-        axis.legend(fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2, frameon=False)
+        axis.legend(fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2, frameon=False)
     figure.tight_layout()
     return figure
 
 
 def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
-    """Accuracy against speech quality, every cell a point with its 95 % intervals: the paper's trade-off."""
+    """Accuracy against speech quality, every cell a point with its 95 % intervals: the paper's trade-off.
+
+    The fuller a marker of a joint strategy, the larger its alpha.
+    """
     accuracy = cells(scores, "correct").set_index(["strategy", "alpha"])
     heard = cells(scores, f"{quality}_enhanced").set_index(["strategy", "alpha"])
     both = accuracy.join(heard, lsuffix="_accuracy", rsuffix="_quality", how="inner").reset_index()
-    both = both[both.strategy.isin(_ON_NOISY)]
-    figure, axis = plt.subplots(figsize=(8.4, 5.4))
-    for strategy, group in both.groupby("strategy", sort=False):
+    figure, axis = plt.subplots(figsize=(8.8, 5.4))
+    for row in both[both.strategy.isin(_COMPARED)].itertuples():
+        fixed = STRATEGIES[row.strategy].alpha is not None
         axis.errorbar(
-            group.value_quality,
-            group.value_accuracy,
-            xerr=[group.value_quality - group.low_quality, group.high_quality - group.value_quality],
-            yerr=[group.value_accuracy - group.low_accuracy, group.high_accuracy - group.value_accuracy],
-            fmt=MARKERS[strategy],
-            color=COLOURS[strategy],
-            ms=9,
+            row.value_quality,
+            row.value_accuracy,
+            xerr=[[row.value_quality - row.low_quality], [row.high_quality - row.value_quality]],
+            yerr=[[row.value_accuracy - row.low_accuracy], [row.high_accuracy - row.value_accuracy]],
+            fmt=MARKERS[row.strategy],
+            color=COLOURS[row.strategy],
+            ms=10,
             elinewidth=0.8,
-            label=STRATEGIES[strategy].title,
+            markerfacecolor=COLOURS[row.strategy] if fixed else _filled(row.strategy, row.alpha),
+            label=STRATEGIES[row.strategy].title + ("" if fixed else f", α = {row.alpha:g}"),
         )
-        if STRATEGIES[strategy].alpha is None:
-            for row in group.itertuples():
-                axis.annotate(
-                    f"α={row.alpha:g}",
-                    (row.value_quality, row.value_accuracy),
-                    xytext=(7, 5),
-                    textcoords="offset points",
-                    fontsize=9,
-                    color=COLOURS[strategy],
-                )
     unprocessed = noisy_cell(scores, f"{quality}_enhanced").value.iloc[0]
-    axis.axvline(unprocessed, color="0.4", linestyle="--", label="noisy input's quality")
+    axis.axvline(unprocessed, color="0.4", linestyle="--", label="quality of the noisy input")
     clean = noisy_cell(scores, "correct")
     if not clean.empty:
         axis.axhline(clean.value.iloc[0], color="0.4", linestyle=":", label="classifier trained on clean")
@@ -121,6 +115,12 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
     axis.legend(fontsize=10, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.tight_layout()
     return figure
+
+
+def _filled(strategy: str, alpha: float) -> tuple[float, float, float]:
+    """The strategy's colour, the paler the smaller alpha; white at 0."""
+    share = 0.0 if alpha == 0 else 0.25 + 0.75 * alpha
+    return tuple(1 - share * (1 - channel) for channel in COLOURS[strategy])
 
 
 def confusion(scores: pd.DataFrame, intents: Sequence[str]) -> Figure:
