@@ -8,16 +8,22 @@ import pandas as pd
 from scipy.stats import bootstrap
 
 from jointlib.runs import list_runs
+from jointlib.strategies import STRATEGIES
 
 
 def read_scores(results: Path, variant: str = "") -> pd.DataFrame:
-    """per_utterance.csv of every finished run of a profile and variant, with strategy, alpha and seed in front.
+    """per_utterance.csv of every finished run of a profile and variant, with strategy, alpha and seed.
+
+    What a variant's start (``init=...``) does not touch, such as a classifier alone, is taken from the runs without it.
 
     Raises:
         FileNotFoundError: there is no finished run.
     """
     runs = list_runs(results)
-    runs = runs[runs.variant == variant]
+    rest = ",".join(part for part in variant.split(",") if not part.startswith("init="))
+    own = runs[runs.variant == variant]
+    baselines = runs.strategy.map(lambda name: STRATEGIES[name].alpha is not None) & ~runs.strategy.isin(own.strategy)
+    runs = pd.concat([own, runs[baselines & (runs.variant == rest)]]) if rest != variant else own
     if runs.empty:
         raise FileNotFoundError(
             f"{results / 'runs'}: no finished run{f' of variant {variant}' if variant else ''}; "

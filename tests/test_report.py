@@ -67,6 +67,14 @@ def test_overview_and_report(config):
     assert "not run" in page and "Table 5" in page
 
 
+def test_a_start_is_compared_with_the_same_baselines(config):
+    started = config.replace(strategy="jt", init="frontend", overrides={"init": "frontend"})
+    fit(started)
+    scores = read_scores(config.folder, started.variant)
+    assert set(scores.strategy) == {"classifier_clean", "enhancement", "jt"}
+    assert len(scores) == 36
+
+
 def test_no_run_is_said(profile):
     with pytest.raises(FileNotFoundError, match="no finished run"):
         read_scores(load_config(profile).folder)
