@@ -48,6 +48,14 @@ for cell in CELLS.values():
         check_identity(run_folder(cell), cell)  # an edited profile must not pass for the one that was run
 
 
+AWAITED = {origin.run_name for cell in CELLS.values() for origin in origins(cell)}
+
+
+def urgency(wildcards):
+    """What others wait for first, then the long joint cells; the short ones fill the cores at the end."""
+    return 2 * (wildcards.run in AWAITED) + (STRATEGIES[CELLS[wildcards.run].strategy].alpha is None)
+
+
 def notebook_of(wildcards):
     joint = STRATEGIES[CELLS[wildcards.run].strategy].alpha is None
     return f"{ROOT}/notebooks/" + ("03_train_strategy.ipynb" if joint else "02_baselines.ipynb")
@@ -98,6 +106,7 @@ rule cell:
     params:
         yaml=lambda wildcards: parameters(CELLS[wildcards.run]),
     threads: BASE.threads or workflow.cores
+    priority: urgency
     shell:
         "{PAPERMILL} {input.notebook} {log.notebook} -y {params.yaml:q} >/dev/null"
 
