@@ -84,4 +84,5 @@ def test_noisy_corpus_is_written_for_other_tools(tmp_path):
         kernel_name="python3",
         progress_bar=False,
     )
-    assert len(Corpus.read(tmp_path / "smoke/noisy_corpus", tmp_path / "cache").intents) == 31
+    noisy = tmp_path / "smoke" / "snr_db=5" / "noisy_corpus"  # of this variant of the profile
+    assert len(Corpus.read(noisy, tmp_path / "cache").intents) == 31
