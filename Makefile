@@ -18,7 +18,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest
 
 lab: .venv/installed
-	$(BIN)/jupyter lab --notebook-dir notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks $(LAB)
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -42,7 +42,9 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
         ("valid_mse", "valid MSE"),
         ("valid_accuracy", "valid accuracy"),
     ]
-    figure, axes = plt.subplots(1, 4, figsize=(15, 3.6))
+    panels = [panel for panel in panels if any(panel[0] in history for history in histories.values())] or panels
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.75 * len(panels), 3.6), squeeze=False)
+    axes = axes[0]
     for axis, (column, label) in zip(axes, panels, strict=True):
         for strategy, history in histories.items():
             if column in history:
@@ -50,7 +52,8 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
                 axis.plot(history.epoch + 1, history[column], ms=4, **line)
         axis.set(xlabel="epoch", ylabel=label)
         axis.xaxis.get_major_locator().set_params(integer=True)
-    axes[2].set_yscale("log")
+        if column == "valid_mse":
+            axis.set_yscale("log")
     handles = {line.get_label(): line for axis in axes for line in axis.get_lines()}
     figure.tight_layout()
     figure.legend(

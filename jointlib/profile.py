@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -38,14 +38,14 @@ def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config
     """The Config of a notebook: every UPPER_CASE name in its scope is a parameter, except the notebook's `own`.
 
     So each field of Config can be given to papermill in capitals, and a misspelt one stops the notebook at once. None
-    leaves a parameter to the profile.
+    leaves a parameter to the profile, unless None is one of its values (``STEM = None``).
     """
     small = [name for name in scope if name in _fields()]
     if small:
         raise ConfigError(f"parameters of a notebook are written in capitals: {', '.join(small).upper()}")
-    given = {
-        name.lower(): value for name, value in scope.items() if name.isupper() and name not in own and value is not None
-    }
+    given = {name.lower(): value for name, value in scope.items() if name.isupper() and name not in own}
+    unset = [entry.name for entry in dataclasses.fields(Config) if type(None) not in get_args(entry.type)]
+    given = {name: value for name, value in given.items() if value is not None or name not in unset}
     return load_config(given.pop("profile"), **given)
 
 

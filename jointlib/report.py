@@ -47,7 +47,8 @@ def _words(file: Path) -> str:
 
 
 def _wide(table: pd.DataFrame) -> str:
-    return f'<div class="wide">{table.to_html(border=0)}</div>'
+    with pd.option_context("display.max_colwidth", None):
+        return f'<div class="wide">{table.to_html(border=0)}</div>'
 
 
 def write_reference(config: Config, target: Path, readme: Path) -> None:

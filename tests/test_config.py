@@ -49,6 +49,8 @@ def test_notebook_scope():
     scope = {"PROFILE": "smoke", "ALPHA": 0.9, "SNR_DB": [5], "UTTERANCE": 3, "helper": print}
     config = from_notebook(scope, own=("UTTERANCE",))
     assert (config.alpha, config.snr_db) == (0.9, (5,))
+    assert from_notebook({"PROFILE": "quick", "INIT": None}).init == "pretrained"
+    assert from_notebook({"PROFILE": "quick", "STEM": None}).stem is None
     with pytest.raises(ConfigError, match="'utterance'"):
         from_notebook(scope)
     with pytest.raises(ConfigError, match="written in capitals: ALPHA"):
