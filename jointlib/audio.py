@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -17,8 +18,8 @@ from jointlib import SAMPLE_RATE
 from jointlib.progress import Progress
 
 
-def read_audio(path: Path) -> tuple[Tensor, int]:
-    """Read any format that soundfile reads as mono float32 (T,), with its own sample rate in Hz.
+def read_audio(path: Path | BinaryIO) -> tuple[Tensor, int]:
+    """Read any format that soundfile reads, from a path or an open file, as mono float32 (T,) with its own rate in Hz.
 
     Raises:
         ValueError: the file cannot be read as audio, holds no sample, or holds NaN or infinity.
@@ -56,6 +57,11 @@ class PackedAudio:
         """The same on another device."""
         tensors = (tensor.to(device) for tensor in (self.samples, self.starts, self.lengths))
         return PackedAudio(*tensors, self.digests)
+
+    def wave(self, index: int) -> Tensor:
+        """File `index` as a whole: float32 (T,)."""
+        start = int(self.starts[index])
+        return self.samples[start : start + int(self.lengths[index])] / 32768
 
     def clips(self, index: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """Cut or zero-pad the files `index` (B,) to `length` samples: float32 (B, length) and true lengths (B,)."""

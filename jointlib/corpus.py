@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from jointlib import COLUMNS, SPLITS
 from jointlib.audio import PackedAudio, pack
@@ -164,6 +166,11 @@ class Noises:
         if problems:
             raise CorpusError(folder, problems)
         return cls(manifest, audio, sounding)
+
+    def stretch(self, row: int, offset: int, samples: int) -> Tensor:
+        """File `row` from sample `offset` on, starting over at its end: (T,), on the CPU."""
+        place = torch.tensor([[row], [offset]], device=self.audio.samples.device)
+        return self.audio.loops(*place, samples)[0].cpu()
 
 
 def _sounding_frames(audio: PackedAudio, frame: int = 1600) -> list[np.ndarray]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 import torch
 from matplotlib.figure import Figure
@@ -118,4 +119,20 @@ def spectrograms(waves: Mapping[str, np.ndarray]) -> Figure:
     for axis in [*axes[::2].flat, *axes[1::2].flat]:
         axis.set_visible(axis.has_data())
     figure.colorbar(image, ax=axes, label="power (dB)", shrink=0.5)
+    return figure
+
+
+def vote_shares(table: pd.DataFrame) -> Figure:
+    """Shares of blind votes (`votes.summary`) with 95 % intervals, a line a kind and pair; dashed: no difference."""
+    figure, axis = plt.subplots(figsize=(8, 1.3 + 0.8 * len(table)))
+    places = np.arange(len(table))
+    width = [table.share - table.low, table.high - table.share]
+    axis.errorbar(table.share, places, xerr=width, fmt="o", ms=9, capsize=5, color=_PALETTE[0])
+    axis.axvline(0.5, color="0.4", linestyle="--")
+    wanted = {"preference": "A = {} preferred to B = {}", "abx": "X found, A = {}, B = {}"}
+    titles = [wanted[row.kind].format(row.run_a, row.run_b) for row in table.itertuples()]
+    for place, (row, title) in enumerate(zip(table.itertuples(), titles, strict=True)):
+        axis.text(0, place - 0.25, f"{title} ({row.count} of {row.votes})", fontsize=10)
+    axis.set(xlim=(-0.02, 1.02), ylim=(len(table) - 0.5, -0.7), yticks=[], xlabel="share of votes, 95 % interval")
+    figure.tight_layout()
     return figure

@@ -17,7 +17,7 @@ from jointlib import SAMPLE_RATE
 from jointlib.audio import resample, write_atomically
 from jointlib.config import ROOT, Config, identity
 from jointlib.contaminate import LEVEL_DB
-from jointlib.strategies import STRATEGIES
+from jointlib.strategies import STRATEGIES, Classifier, JointWave
 
 FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "weights.safetensors")
 _PACKAGES = ("torch", "torchaudio", "numpy", "pandas", "pesq", "pystoi", "soundfile")
@@ -98,6 +98,18 @@ def list_runs(results: Path | str) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["folder", "strategy", "alpha", "seed", "variant"])
 
 
+def titled_runs(results: Path | str) -> dict[str, Path]:
+    """The finished runs of every profile below a results folder, by title: ``JT, α = 0.5, seed 0 · quick``."""
+    titles = {}
+    for folder in sorted(path for path in Path(results).glob("*/runs/*") if finished(path)):
+        config = json.loads((folder / "config.json").read_text())
+        strategy = STRATEGIES[config["strategy"]]
+        alpha = f", α = {config['alpha']:g}" if strategy.alpha is None else ""
+        variant = f" · {config['variant']}" if config["variant"] else ""
+        titles[f"{strategy.title}{alpha}, seed {config['seed']} · {folder.parent.parent.name}{variant}"] = folder
+    return titles
+
+
 @dataclass
 class Run:
     """A finished run, ready to enhance and to classify."""
@@ -124,13 +136,33 @@ class Run:
         resampled = resample(wave.float(), sample_rate)
         rms = resampled.square().mean().sqrt().clamp_min(1e-8)
         gain = 1.0 if level_db is None else 10 ** (level_db / 20) / rms
-        clip = round(self.config["clip_seconds"] * SAMPLE_RATE)
-        padded = nn.functional.pad(resampled * gain, (0, max(0, clip - len(resampled))))
-        enhanced, logits = self.model(padded[None, None].to(device))
+        enhanced, logits = self.model(self._pad(resampled * gain)[None, None].to(device))
         if enhanced is not None:
             enhanced = resample(enhanced[0, 0, : len(resampled)].cpu() / gain, SAMPLE_RATE, sample_rate)
             enhanced = nn.functional.pad(enhanced, (0, max(0, len(wave) - len(enhanced))))[: len(wave)]
         return enhanced, None if logits is None else logits[0].softmax(dim=0).cpu()
+
+    @property
+    def reads_wave(self) -> bool:
+        """Whether the back-end reads a wave (a classifier, JT, a cascade), not the bottleneck."""
+        return isinstance(self.model, Classifier | JointWave)
+
+    @torch.inference_mode()
+    def classify(self, waves: Tensor) -> Tensor:
+        """What the back-end alone makes of waves (B, T) at 16 kHz, past the front-end: probabilities (B, classes).
+
+        Raises:
+            ValueError: the back-end does not read waves.
+        """
+        if not self.reads_wave:
+            raise ValueError(f"{self.folder}: {self.config['strategy']} has no back-end that reads a wave")
+        device = next(self.model.parameters()).device
+        return self.model.backend(self._pad(waves).unsqueeze(1).to(device)).softmax(dim=1).cpu()
+
+    def _pad(self, waves: Tensor) -> Tensor:
+        """Zero-pad (..., T) to the length of the training clips."""
+        clip = round(self.config["clip_seconds"] * SAMPLE_RATE)
+        return nn.functional.pad(waves, (0, max(0, clip - waves.shape[-1])))
 
 
 def load_run(folder: Path | str, device: str = "cpu") -> Run:

@@ -1,0 +1,179 @@
+"""The audition in a notebook: what follows from each control. What is computed lies in `audition`."""
+
+import threading
+from datetime import UTC, datetime
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from ipywidgets import Dropdown
+from torch import Tensor
+
+from jointlib import audition, drawings, panels
+from jointlib.audition import Excerpt, SoundError, Take
+from jointlib.config import Config
+from jointlib.controls import Controls
+from jointlib.data import Data, load_data
+from jointlib.evaluate import quality
+from jointlib.runs import Run, titled_runs
+from jointlib.widgets import Application, SoundInput
+
+_STRENGTHS = np.linspace(0, 1, 21)
+_REST = 0.25  # seconds without a change before quality and sweep are computed, off the way from slider to sound
+
+
+class Audition(Application):
+    """Hear, see and measure what two finished runs make of a sound, in JupyterLab or Voila.
+
+    From left to right, each step calls the next: choose, draw_noise, mix, enhance, listen, and, at rest, measure.
+
+    Args:
+        config: names the corpus, the test noises and the results folder.
+        run_a, run_b: names of runs of the profile, chosen at first if they are finished.
+        utterance: row of the test split, at first. snr_db: at first, in dB.
+    """
+
+    def __init__(self, config: Config, run_a: str = "", run_b: str = "", utterance: int = 0, snr_db: float = 5.0):
+        super().__init__()
+        self.config, self._rng, self._timer = config, np.random.default_rng(0), None
+        self.data: Data | None = None
+        self.speech: Tensor | None = None
+        self.noise: Excerpt | None = None
+        titles, runs = titled_runs(config.folder.parent), config.folder / "runs"
+        source = SoundInput(self._receive, lambda text: self.say(text, problem=True))
+        self.controls = Controls(source, titles, runs / run_a, runs / run_b, runs / "classifier_clean_seed0", snr_db)
+        top, *below = self.controls.cards
+        self.children = (top, self.status, *below)
+        self.plainly(lambda: self._open(utterance))()
+        self._connect()
+        if not titles:
+            self.say(f"No finished run in {config.folder.parent} yet: train some with make reproduce.", problem=True)
+
+    def _open(self, utterance: int) -> None:
+        self.data = load_data(self.config)
+        plan = self.data.plan("test").iloc[utterance]
+        self.controls.offer(self.data)
+        self.controls.noise.value, self.controls.utterance.value = plan.noise_type, int(plan.utterance)
+        self.choose()
+
+    def _connect(self) -> None:
+        controls = self.controls
+        follows = {
+            self.choose: [controls.utterance],
+            self.draw_noise: [controls.noise],
+            self.mix: [controls.snr_db],
+            self.enhance: list(controls.runs.values()),
+            self.listen: [controls.strength, controls.listener, controls.removed_by],
+            (lambda: controls.offer_utterances(self.data)): [controls.intent, controls.speaker],
+        }
+        for step, changed in follows.items():
+            for control in changed:
+                control.observe(self.plainly(step), "value")
+        pressed = {controls.random: self._choose_at_random, controls.another: self.draw_noise}
+        for button, step in (pressed | {controls.export: self.export}).items():
+            button.on_click(self.plainly(step))
+
+    def _receive(self, kind: str, name: str, content: bytes) -> None:
+        def step() -> None:
+            if kind == "recording":
+                wave = torch.from_numpy(np.frombuffer(content, np.float32).copy())
+                self._take_up(audition.check_sound(wave, name), name, None)
+            else:
+                self._take_up(audition.decode(content, name), name, None)
+
+        self.plainly(step)()
+
+    def _choose_at_random(self) -> None:
+        if self.data is not None:
+            self.controls.utterance.value = int(self._rng.choice([row for _, row in self.controls.utterance.options]))
+
+    def choose(self) -> None:
+        """Take up the chosen test utterance."""
+        row = self.controls.utterance.value
+        name, truth = (self.data.corpus.manifest[column][row] for column in ("path", "intent"))
+        self._take_up(audition.check_sound(self.data.corpus.audio.wave(row).cpu(), name), name, truth)
+
+    def _take_up(self, speech: Tensor, name: str, truth: str | None) -> None:
+        self.speech, self.name, self.truth = speech, name, truth
+        self.draw_noise()
+
+    def draw_noise(self) -> None:
+        """Draw a stretch of the chosen noise, as long as the speech."""
+        if self.speech is None:
+            raise SoundError("There is no sound yet: upload a file or record one.")
+        kind = self.controls.noise.value
+        self.noise = audition.excerpt(self.data.noises["test"], kind, len(self.speech), self._rng) if kind else None
+        self.mix()
+
+    def mix(self) -> None:
+        """Mix speech and noise at the chosen SNR."""
+        if self.speech is not None:
+            noise = None if self.noise is None else self.noise.wave
+            snr_db, mixer = self.controls.snr_db.value, self.config.mixer
+            self.clean, self.noisy = audition.contaminate(self.speech, noise, snr_db, mixer)
+            self.enhance()
+
+    def enhance(self) -> None:
+        """Let both runs enhance and classify the noisy wave."""
+        if self.speech is not None:
+            chosen = {lane: control for lane, control in self.controls.runs.items() if control.value}
+            self.takes = {lane: audition.take(self._run(control), self.noisy) for lane, control in chosen.items()}
+            self.controls.player.captions = {f"enhanced {lane}": f"{lane}: {c.label}" for lane, c in chosen.items()}
+            self.listen()
+
+    def _run(self, control: Dropdown) -> Run | None:
+        return audition.open_run(control.value, str(self.config.torch_device)) if control.value else None
+
+    def listen(self) -> None:
+        """Bring everything that is heard at the chosen strength to the player, and what classifiers read of it."""
+        if self.speech is None:
+            return
+        controls, strength = self.controls, self.controls.strength.value
+        heard = {lane: audition.hear(made, self.noisy, strength) for lane, made in self.takes.items()}
+        self.waves = audition.channels(self.clean, self.noisy, heard, controls.removed_by.value)
+        self.gains = audition.loudness_gains(self.waves)
+        controls.player.load(audition.player_sound(self.waves, self.gains))
+        listener = self._run(controls.listener)
+        found = audition.readings(self.waves, self.takes, listener, f"listener: {controls.listener.label}")
+        controls.readings.value = panels.readings(found, self.truth)
+        self._measure_at_rest(listener)
+
+    def _measure_at_rest(self, listener: Run | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        now = (self.waves, self.takes, self.noisy, listener, self.controls.strength.value)
+        self._timer = threading.Timer(_REST, self.plainly(lambda: self.measure(*now), clear=False))
+        self._timer.start()
+
+    def measure(
+        self, waves: dict[str, Tensor], takes: dict[str, Take], noisy: Tensor, listener: Run | None, strength: float
+    ) -> None:
+        """Show the quality of each channel and the readings at every strength, unless something changed meanwhile."""
+        strips = []
+        for lane, made in takes.items():
+            swept = audition.sweep(made, listener, noisy, _STRENGTHS)
+            if swept is not None:
+                intents = (made.run if made.run.reads_wave else listener).intents
+                strips.append(panels.strength_strip(lane, _STRENGTHS, swept, intents, self.truth, strength))
+        if waves is self.waves:
+            self.controls.strips.value = "".join(strips) + (panels.strength_key(self.truth) if strips else "")
+        known = self.truth is not None or self.noise is not None
+        judged = [name for name in waves if name not in ("clean", "residual")] if known else []
+        scores = {name: quality((waves["clean"].numpy(), waves[name].numpy())) for name in judged}
+        if waves is self.waves:
+            self.controls.quality.value = panels.quality_table(scores)
+
+    def export(self) -> None:
+        """Write the channels as wav, the picture as PNG and what they are as JSON into a folder of the results."""
+        if self.speech is None:
+            raise SoundError("There is no sound yet: nothing was written.")
+        controls = self.controls
+        folder = self.config.summary / "audition" / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
+        noise = None if self.noise is None else {"file": self.noise.file, "offset": self.noise.offset}
+        about = {"source": self.name, "intent": self.truth, "noise": noise, "snr_db": controls.snr_db.value}
+        runs = {lane: str(made.run.folder) for lane, made in self.takes.items()}
+        audition.export(folder, self.waves, {**about, "strength": controls.strength.value, "runs": runs})
+        figure = drawings.spectrograms({name: wave.numpy() for name, wave in self.waves.items()})
+        figure.savefig(folder / "spectrograms.png")
+        plt.close(figure)
+        self.say(f"Written to {folder}")

@@ -1,0 +1,116 @@
+"""The blind vote in a notebook: two runs, one player, no names until the end."""
+
+import io
+from html import escape
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from ipywidgets import HTML, Button, Image
+
+from jointlib import audition, drawings, votes
+from jointlib.config import Config, unknown
+from jointlib.data import load_data
+from jointlib.widgets import Application, Player, card, row
+
+
+class BlindVote(Application):
+    """Trials over test utterances; every vote goes to votes.csv of the results at once, and a second start goes on.
+
+    Args:
+        config: names the corpus and the results folder. run_a, run_b: names of finished runs of the profile.
+        listener: who votes. count: trials. seed: of the draw of utterances and of their order.
+        kind: "preference", which of two sounds better, or "abx", which of the two is X.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        run_a: str,
+        run_b: str,
+        listener: str = "anonymous",
+        count: int = 10,
+        kind: str = "preference",
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.config, self.file = config, config.summary / "votes.csv"
+        self.session = dict(zip(votes.SESSION, (listener, kind, seed, run_a, run_b), strict=True))
+        self.add_class("jl-vote")
+        self.question, self.result, self.figure, self.player = HTML(), HTML(), Image(), Player(picture=False)
+        self.buttons = {place: Button() for place in (1, 2)}
+        for place, button in self.buttons.items():
+            button.on_click(self.plainly(lambda place=place: self.vote(place)))
+        self.children = (self.status,)
+        self.plainly(lambda: self._begin(count))()
+
+    def _begin(self, count: int) -> None:
+        kind = self.session["kind"]
+        if kind not in votes.KINDS:
+            raise audition.SoundError(unknown("kind of vote", kind, votes.KINDS))
+        folder = self.config.folder / "runs"
+        self.runs = {lane: audition.open_run(folder / self.session[f"run_{lane.lower()}"]) for lane in "AB"}
+        self.data = load_data(self.config)
+        self.plan = self.data.plan("test")
+        self.trials = votes.draw_trials(self.plan, count, self.session["seed"])
+        for place, button in self.buttons.items():
+            button.description = f"X is {place}" if kind == "abx" else f"{place} is better"
+        self.children = (self.status, card("", self.question, self.player, row(*self.buttons.values())))
+        self.next()
+
+    def next(self) -> None:
+        """Go to the first trial without a vote, or to the result."""
+        mine = votes.read_votes(self.file)
+        for name, value in self.session.items():
+            mine = mine[mine[name] == value]
+        left = self.trials[~self.trials.trial.isin(mine.trial)]
+        if left.empty:
+            self.show_result(mine[mine.trial.isin(self.trials.trial)])
+            return
+        for button in self.buttons.values():
+            button.disabled = True  # no vote on what cannot be heard
+        trial = left.iloc[0]
+        number = f"trial {trial.trial + 1} of {len(self.trials)}"
+        question = votes.KINDS[self.session["kind"]]
+        self.question.value = f'<div class="jl-question">{question} <small>{number}</small></div>'
+        self.player.load(self.sound(trial))
+        self.trial = trial
+        for button in self.buttons.values():
+            button.disabled = False
+
+    def sound(self, trial: pd.Series) -> dict[str, Any]:
+        """A trial's two enhanced waves, in its order, and X; loudness-matched, and nothing that names them."""
+        planned = self.plan.iloc[trial.row]
+        speech = self.data.corpus.audio.wave(planned.utterance).cpu()
+        noise = self.data.noises["test"].stretch(planned.noise, planned.offset, len(speech))
+        _, noisy = audition.contaminate(speech, noise, planned.snr_db, self.config.mixer)
+        made = {lane: audition.take(run, noisy).enhanced for lane, run in self.runs.items()}
+        waves = {"1": made[trial["first"]], "2": made["B" if trial["first"] == "A" else "A"]}
+        waves |= {"X": made[trial.x]} if self.session["kind"] == "abx" else {}
+        gains = audition.loudness_gains(waves)
+        return audition.player_sound(waves, gains)
+
+    def vote(self, place: int) -> None:
+        """Keep a vote for what was heard as 1 or as 2, and go on."""
+        first = self.trial["first"]
+        chosen = first if place == 1 else "B" if first == "A" else "A"
+        values = {name: self.trial[name] for name in votes.TRIAL}
+        votes.append_vote(self.file, {**self.session, **values, "vote": chosen})
+        self.next()
+
+    def show_result(self, mine: pd.DataFrame) -> None:
+        """The names, the share with its interval, and a figure; of this listener and series only."""
+        table = votes.summary(mine)
+        found = table.iloc[0]
+        what = "A was preferred" if found["kind"] == "preference" else "X was found"
+        text = (
+            f"{what} in {found['count']} of {found.votes} trials: {found.share:.0%}, 95 % interval {found.low:.0%} to "
+            f"{found.high:.0%}. A was {self.session['run_a']}, B was {self.session['run_b']}. Kept in {self.file}."
+        )
+        figure = drawings.vote_shares(table)
+        image = io.BytesIO()
+        figure.savefig(image, format="png")
+        plt.close(figure)
+        self.result.value = f'<div class="jl-question">{escape(text)}</div>'
+        self.figure.value = image.getvalue()
+        self.children = (self.status, card("", self.result, self.figure))

@@ -1,0 +1,399 @@
+// The player: every channel runs all the time and only gains change, so that a switch keeps the position without a gap.
+
+const FADE = 0.008; // seconds of every cross-fade: too short to notice, long enough not to click
+const MEL_TICKS = [[500, "0.5"], [1000, "1"], [2000, "2"], [4000, "4"]]; // Hz, label in kHz
+const WAVE = 34, MEL = 64, LEFT = 52, RIGHT = 44; // px
+
+class Engine {
+  constructor(onend) {
+    this.onend = onend;
+    this.chosen = 0;
+    this.offset = 0; // seconds, where it stands when it does not play
+    this.loop = this.matched = true;
+  }
+
+  get playing() { return Boolean(this.voice); }
+
+  get position() {
+    if (!this.playing) return this.offset;
+    const elapsed = this.offset + Math.max(0, this.context.currentTime - this.startedAt);
+    return this.loop ? elapsed % this.duration : Math.min(elapsed, this.duration);
+  }
+
+  load(sound) {
+    const buffers = sound.samples.map((samples) => {
+      const buffer = new AudioBuffer({ length: samples.length, sampleRate: sound.sample_rate });
+      buffer.getChannelData(0).set(Float32Array.from(samples, (value) => (value * sound.peak) / 32767));
+      return buffer;
+    });
+    const playing = this.playing;
+    this.stop();
+    if (this.duration !== buffers[0].duration) this.offset = 0; // another sound, not the same one changed
+    this.chosen = Math.min(this.chosen, buffers.length - 1);
+    Object.assign(this, { buffers, duration: buffers[0].duration, gains: sound.gains, peak: sound.peak });
+    if (playing) this.play();
+  }
+
+  level(channel) {
+    if (channel !== this.chosen) return 0;
+    return this.matched ? this.gains[channel] : Math.min(1, 0.99 / this.peak);
+  }
+
+  play() {
+    if (!this.buffers || this.playing) return;
+    this.context ??= new AudioContext();
+    this.context.resume();
+    const out = new GainNode(this.context, { gain: 0 });
+    out.connect(this.context.destination);
+    this.startedAt = this.context.currentTime;
+    out.gain.setValueAtTime(0, this.startedAt);
+    out.gain.linearRampToValueAtTime(1, this.startedAt + FADE);
+    const gains = this.buffers.map((_, channel) => new GainNode(this.context, { gain: this.level(channel) }));
+    const sources = this.buffers.map((buffer, channel) => {
+      const source = new AudioBufferSourceNode(this.context, { buffer, loop: this.loop });
+      source.connect(gains[channel]).connect(out);
+      source.start(this.startedAt, this.offset % this.duration);
+      return source;
+    });
+    const voice = (this.voice = { out, gains, sources });
+    sources[0].onended = () => {
+      if (this.voice !== voice) return;
+      this.voice = null;
+      this.offset = 0;
+      this.onend();
+    };
+  }
+
+  stop() {
+    if (!this.playing) return;
+    this.offset = this.position;
+    const { out, sources } = this.voice;
+    this.voice = null;
+    const now = this.context.currentTime;
+    out.gain.cancelScheduledValues(now);
+    out.gain.setTargetAtTime(0, now, FADE / 3);
+    sources.forEach((source) => source.stop(now + 3 * FADE));
+  }
+
+  seek(seconds) {
+    const playing = this.playing;
+    this.stop();
+    this.offset = Math.max(0, Math.min(seconds, this.duration - 0.01));
+    if (playing) this.play();
+  }
+
+  choose(channel) {
+    this.chosen = channel;
+    this.fade();
+  }
+
+  setMatched(matched) {
+    this.matched = matched;
+    this.fade();
+  }
+
+  setLoop(loop) {
+    this.offset = this.position;
+    this.loop = loop;
+    if (this.playing) {
+      this.startedAt = this.context.currentTime;
+      this.voice.sources.forEach((source) => (source.loop = loop));
+    }
+  }
+
+  fade() {
+    this.voice?.gains.forEach((node, channel) => {
+      const now = this.context.currentTime;
+      node.gain.cancelScheduledValues(now);
+      node.gain.setValueAtTime(node.gain.value, now);
+      node.gain.linearRampToValueAtTime(this.level(channel), now + FADE);
+    });
+  }
+
+  close() {
+    this.stop();
+    this.context?.close();
+  }
+}
+
+const make = (tag, className, text = "") => {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.textContent = text;
+  return element;
+};
+
+const toggle = (label, checked, onchange) => {
+  const box = make("label", "jl-toggle", label);
+  const input = make("input", "");
+  input.type = "checkbox";
+  input.checked = checked;
+  input.onchange = () => onchange(input.checked);
+  box.prepend(input);
+  return box;
+};
+
+// Copies, since what arrives may lie at odd places of a longer message.
+function unpack({ names, audio, mels, ...rest }) {
+  const bytes = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
+  const split = (all) => names.map((_, channel) => {
+    const length = all.length / names.length;
+    return all.subarray(channel * length, (channel + 1) * length);
+  });
+  return { ...rest, names, samples: split(new Int16Array(bytes(audio))), shades: split(new Uint8Array(bytes(mels))) };
+}
+
+const slaney = (hertz) => (hertz < 1000 ? (hertz * 3) / 200 : 15 + Math.log(hertz / 1000) * (27 / Math.log(6.4)));
+
+// Waveform above log-mel spectrogram of one channel; the scales are those of all channels.
+function drawLane(canvas, sound, channel, palette) {
+  const ratio = window.devicePixelRatio || 1;
+  const width = canvas.clientWidth, height = WAVE + MEL;
+  if (!width) return;
+  canvas.width = width * ratio;
+  canvas.height = height * ratio;
+  const pen = canvas.getContext("2d");
+  pen.scale(ratio, ratio);
+  const style = getComputedStyle(canvas);
+  pen.strokeStyle = pen.fillStyle = style.color;
+  pen.font = `10px ${style.fontFamily}`;
+  const span = width - LEFT - RIGHT;
+  const samples = sound.samples[channel];
+  pen.beginPath();
+  for (let x = 0; x < span; x++) {
+    let low = 0, high = 0;
+    const end = Math.min(samples.length, ((x + 1) * samples.length) / span);
+    for (let at = Math.floor((x * samples.length) / span); at < end; at++) {
+      low = Math.min(low, samples[at]);
+      high = Math.max(high, samples[at]);
+    }
+    pen.moveTo(LEFT + x + 0.5, (WAVE / 2) * (1 - high / 32767) - 0.3);
+    pen.lineTo(LEFT + x + 0.5, (WAVE / 2) * (1 - low / 32767) + 0.3);
+  }
+  pen.globalAlpha = 0.75;
+  pen.stroke();
+  pen.globalAlpha = 1;
+  pen.textAlign = "right";
+  pen.fillText(`±${sound.peak.toPrecision(2)}`, LEFT - 6, WAVE / 2 + 3);
+  drawMel(pen, sound, channel, palette, span);
+  for (const [hertz, label] of MEL_TICKS) {
+    const y = WAVE + MEL * (1 - slaney(hertz) / slaney(sound.sample_rate / 2));
+    pen.textAlign = "right";
+    pen.fillText(hertz === 1000 ? `${label} kHz` : label, LEFT - 8, y + 3);
+    pen.fillRect(LEFT - 5, y, 4, 1);
+  }
+}
+
+function drawMel(pen, sound, channel, palette, span) {
+  const bands = 64;
+  const shades = sound.shades[channel];
+  const frames = shades.length / bands;
+  const image = new ImageData(frames, bands);
+  for (let frame = 0; frame < frames; frame++) {
+    for (let band = 0; band < bands; band++) {
+      const colour = 3 * shades[frame * bands + band];
+      image.data.set([palette.getUint8(colour), palette.getUint8(colour + 1), palette.getUint8(colour + 2), 255],
+        4 * ((bands - 1 - band) * frames + frame));
+    }
+  }
+  const sheet = new OffscreenCanvas(frames, bands);
+  sheet.getContext("2d").putImageData(image, 0, 0);
+  pen.drawImage(sheet, LEFT, WAVE, span, MEL);
+  const bar = LEFT + span + 8; // the colour scale, in dB below the maximum of all channels
+  for (let y = 0; y < MEL; y++) {
+    const colour = 3 * Math.round(255 * (1 - y / (MEL - 1)));
+    pen.save();
+    pen.fillStyle = `rgb(${palette.getUint8(colour)} ${palette.getUint8(colour + 1)} ${palette.getUint8(colour + 2)})`;
+    pen.fillRect(bar, WAVE + y, 7, 1.5);
+    pen.restore();
+  }
+  pen.textAlign = "left";
+  pen.fillText("0 dB", bar + 10, WAVE + 8);
+  pen.fillText(`−${sound.range_db}`, bar + 10, WAVE + MEL);
+}
+
+function drawTimeAxis(canvas, duration) {
+  const ratio = window.devicePixelRatio || 1;
+  const width = canvas.clientWidth;
+  if (!width) return;
+  canvas.width = width * ratio;
+  canvas.height = 22 * ratio;
+  const pen = canvas.getContext("2d");
+  pen.scale(ratio, ratio);
+  const style = getComputedStyle(canvas);
+  pen.fillStyle = style.color;
+  pen.font = `10px ${style.fontFamily}`;
+  pen.textAlign = "center";
+  const step = [0.1, 0.2, 0.5, 1, 2, 5].find((value) => duration / value <= 12) ?? 10;
+  const span = width - LEFT - RIGHT;
+  for (let tick = 0; tick * step <= duration + 1e-9; tick++) {
+    const x = LEFT + (tick * step * span) / duration;
+    pen.fillRect(x, 0, 1, 4);
+    pen.fillText((tick * step).toFixed(step < 1 ? 1 : 0), x, 14);
+  }
+  pen.textAlign = "left";
+  pen.fillText("time (s)", width - RIGHT + 2, 14);
+}
+
+function render({ model, el }) {
+  el.classList.add("jl-player");
+  el.tabIndex = 0;
+  const bar = make("div", "jl-bar");
+  const playButton = make("button", "jl-play", "▶");
+  playButton.title = "play or pause (space)";
+  const chips = make("div", "jl-chips");
+  const clock = make("span", "jl-clock");
+  bar.append(playButton, chips, clock);
+  const lanes = make("div", "jl-lanes");
+  const playhead = make("div", "jl-playhead");
+  const axis = make("canvas", "jl-axis");
+  const engine = new Engine(() => show());
+  const options = make("div", "jl-options");
+  const hint = make("span", "jl-hint");
+  options.append(
+    toggle("loop", true, (on) => engine.setLoop(on)),
+    toggle("loudness-matched", true, (on) => engine.setMatched(on)),
+    hint,
+  );
+  el.append(bar, options, lanes);
+
+  const picture = model.get("picture");
+  const hidden = new Set();
+  let sound = null;
+
+  const show = () => {
+    playButton.textContent = engine.playing ? "⏸" : "▶";
+    [...chips.children].forEach((chip, channel) => chip.classList.toggle("jl-chosen", channel === engine.chosen));
+    [...lanes.querySelectorAll(".jl-lane")].forEach((lane) =>
+      lane.classList.toggle("jl-chosen", sound.names[engine.chosen] === lane.dataset.name));
+    Object.assign(el.dataset, { playing: engine.playing, channel: sound?.names[engine.chosen] ?? "" });
+  };
+
+  const choose = (channel) => {
+    if (!sound || channel >= sound.names.length) return;
+    engine.choose(channel);
+    show();
+  };
+
+  const playOrPause = () => {
+    if (engine.playing) engine.stop();
+    else engine.play();
+    show();
+  };
+
+  const drawPicture = () => {
+    if (!sound || !picture) return;
+    lanes.replaceChildren();
+    sound.names.forEach((name, channel) => {
+      if (hidden.has(name)) return;
+      const lane = make("div", "jl-lane");
+      lane.dataset.name = name;
+      const canvas = make("canvas", "");
+      lane.append(make("span", "jl-lane-name", model.get("captions")[name] ?? name), canvas);
+      lanes.append(lane);
+      drawLane(canvas, sound, channel, model.get("palette"));
+    });
+    lanes.append(axis, playhead);
+    drawTimeAxis(axis, engine.duration);
+    show();
+  };
+
+  const drawChips = () => {
+    const click = picture ? "; a click in the picture jumps there" : "";
+    hint.textContent = `keys: 1 to ${sound.names.length} choose what you hear, space plays${click}`;
+    const captions = model.get("captions");
+    chips.replaceChildren(...sound.names.map((name, channel) => {
+      const chip = make("div", "jl-chip");
+      const button = make("button", "jl-channel");
+      button.append(make("kbd", "", channel + 1), make("span", "", name));
+      button.title = captions[name] ?? name;
+      button.onclick = () => choose(channel);
+      chip.append(button);
+      if (picture) {
+        const box = toggle("show", !hidden.has(name), (on) => {
+          if (on) hidden.delete(name);
+          else hidden.add(name);
+          drawPicture();
+        });
+        box.title = `show ${name} in the picture`;
+        chip.append(box);
+      }
+      return chip;
+    }));
+  };
+
+  const load = () => {
+    const arrived = model.get("sound");
+    if (!arrived.names) return;
+    const renamed = sound?.names.join() !== arrived.names.join();
+    sound = unpack(arrived);
+    engine.load(sound);
+    if (renamed) drawChips();
+    show();
+    el.dataset.revision = sound.revision;
+    el.dispatchEvent(new CustomEvent("soundchange", { bubbles: true, detail: sound.revision }));
+    requestAnimationFrame(drawPicture); // the ear first
+  };
+
+  const onkey = (event) => {
+    const writing = event.target.closest("input:not([type=checkbox]), select, textarea, [contenteditable=true]");
+    if (writing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === " ") playOrPause();
+    else if ("12345".includes(event.key)) choose(Number(event.key) - 1);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  const onkeyup = (event) => { // a button would take the space for a click
+    if (event.key === " " && event.target.tagName === "BUTTON") event.preventDefault();
+  };
+
+  playButton.onclick = playOrPause;
+  lanes.onpointerdown = (event) => {
+    const box = lanes.getBoundingClientRect();
+    const share = (event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT);
+    if (sound && share >= 0 && share <= 1) engine.seek(share * engine.duration);
+  };
+
+  // The keys belong to the whole application around the player; notebooks would take digits for headings.
+  let area = el;
+  const settle = requestAnimationFrame(() => {
+    area = el.closest(".jl-application") ?? el;
+    area.setAttribute("data-lm-suppress-shortcuts", "true");
+    if (area !== el) area.tabIndex = -1;
+    area.addEventListener("keydown", onkey);
+    area.addEventListener("keyup", onkeyup);
+  });
+
+  const tick = () => {
+    if (sound) {
+      const { position, duration } = engine;
+      clock.textContent = `${position.toFixed(2)} / ${duration.toFixed(2)} s`;
+      playhead.style.left = `${LEFT + ((lanes.clientWidth - LEFT - RIGHT) * position) / duration}px`;
+      el.dataset.position = position.toFixed(4);
+    }
+    frame = requestAnimationFrame(tick);
+  };
+  let frame = requestAnimationFrame(tick);
+
+  const sized = new ResizeObserver(() => requestAnimationFrame(drawPicture));
+  sized.observe(el);
+  const themed = new MutationObserver(() => requestAnimationFrame(drawPicture));
+  themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
+  model.on("change:sound", load);
+  model.on("change:captions", () => sound && drawChips());
+  load();
+
+  return () => {
+    cancelAnimationFrame(frame);
+    cancelAnimationFrame(settle);
+    sized.disconnect();
+    themed.disconnect();
+    area.removeEventListener("keydown", onkey);
+    area.removeEventListener("keyup", onkeyup);
+    model.off("change:sound", load);
+    engine.close();
+  };
+}
+
+export default { render };

@@ -1,0 +1,120 @@
+// A sound from the researcher: a file, or the microphone at 16 kHz. It travels in parts, since a server takes 10 MB a message.
+
+const PART = 4_000_000; // bytes
+const LARGEST = 64_000_000; // bytes: 30 s of eight channels at 96 kHz and 24 bits
+const LONGEST = 30; // seconds
+const RATE = 16_000; // Hz
+
+// Runs in the audio thread: hands over what it hears.
+const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
+  process([input]) { if (input[0]) this.port.postMessage(input[0].slice()); return true; }
+});`;
+
+async function record(stream, stopped, onlevel) {
+  const context = new AudioContext();
+  const module = URL.createObjectURL(new Blob([TAP], { type: "text/javascript" }));
+  try {
+    await context.audioWorklet.addModule(module);
+    const blocks = [];
+    const tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0 });
+    tap.port.onmessage = ({ data }) => {
+      blocks.push(data);
+      onlevel(Math.max(...data.map(Math.abs)));
+    };
+    new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(tap);
+    await stopped;
+    const length = blocks.reduce((sum, block) => sum + block.length, 0);
+    if (!length) return new Float32Array(0);
+    const heard = new AudioBuffer({ length, sampleRate: context.sampleRate });
+    let at = 0;
+    for (const block of blocks) {
+      heard.getChannelData(0).set(block, at);
+      at += block.length;
+    }
+    const resampler = new OfflineAudioContext(1, Math.ceil((length * RATE) / context.sampleRate), RATE);
+    const source = new AudioBufferSourceNode(resampler, { buffer: heard });
+    source.connect(resampler.destination);
+    source.start();
+    return (await resampler.startRendering()).getChannelData(0);
+  } finally {
+    URL.revokeObjectURL(module);
+    await context.close();
+  }
+}
+
+function render({ model, el }) {
+  el.classList.add("jl-sound-input");
+  const button = (text, title) => {
+    const element = document.createElement("button");
+    Object.assign(element, { textContent: text, title, className: "jl-button" });
+    return element;
+  };
+  const picker = Object.assign(document.createElement("input"), { type: "file", accept: "audio/*", hidden: true });
+  const upload = button("Upload a file …", "wav, flac, ogg, mp3; any rate, mono or stereo, up to 30 s; or drop it here");
+  const microphone = button("● Record", "from the microphone, up to 30 s");
+  const meter = document.createElement("meter");
+  Object.assign(meter, { max: 1, high: 0.95, hidden: true });
+  el.append(upload, microphone, meter, picker);
+
+  const fail = (text) => model.send({ kind: "problem", text });
+
+  const send = (kind, name, bytes) => {
+    const parts = Math.max(1, Math.ceil(bytes.byteLength / PART));
+    for (let part = 0; part < parts; part++) {
+      model.send({ kind, name, part, parts }, undefined, [bytes.slice(part * PART, (part + 1) * PART)]);
+    }
+  };
+
+  const take = async (file) => {
+    if (!file) return;
+    if (file.size > LARGEST) {
+      fail(`${file.name} has ${Math.round(file.size / 1e6)} MB; choose a sound of up to 30 s and 64 MB.`);
+      return;
+    }
+    send("file", file.name, await file.arrayBuffer());
+  };
+
+  let stop = null;
+  const toggleRecording = async () => {
+    if (stop) {
+      stop();
+      return;
+    }
+    let stream = null;
+    try {
+      if (!navigator.mediaDevices) throw new Error("the browser gives it only to pages on localhost or https");
+      const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+      stream = await navigator.mediaDevices.getUserMedia({ audio: { ...plain, channelCount: 1 } });
+      const stopped = new Promise((resolve) => (stop = resolve));
+      const limit = setTimeout(stop, (LONGEST - 0.1) * 1000);
+      microphone.textContent = "■ Stop";
+      meter.hidden = false;
+      const wave = await record(stream, stopped, (level) => (meter.value = level));
+      clearTimeout(limit);
+      send("recording", "The recording", wave.buffer);
+    } catch (error) {
+      fail(`No recording: ${error.name === "NotFoundError" ? "there is no microphone" : error.message}.`);
+    } finally {
+      stream?.getTracks().forEach((track) => track.stop());
+      stop = null;
+      microphone.textContent = "● Record";
+      meter.hidden = true;
+    }
+  };
+
+  upload.onclick = () => picker.click();
+  picker.onchange = () => {
+    take(picker.files[0]);
+    picker.value = ""; // the same file may be chosen again
+  };
+  microphone.onclick = toggleRecording;
+  el.ondragover = (event) => event.preventDefault();
+  el.ondrop = (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    take(event.dataTransfer.files[0]);
+  };
+  return () => stop?.();
+}
+
+export default { render };
