@@ -61,9 +61,9 @@ def notebook_of(wildcards):
     return f"{ROOT}/notebooks/" + ("03_train_strategy.ipynb" if joint else "02_baselines.ipynb")
 
 
-def parameters(cell=None):
+def parameters(cell=None, **more):
     """The notebook's parameters as YAML: the profile, what overrides it, and the cell."""
-    values = {"PROFILE": PROFILE, **{name.upper(): value for name, value in OVERRIDES.items()}}
+    values = {"PROFILE": PROFILE, **{name.upper(): value for name, value in OVERRIDES.items()}, **more}
     if cell is not None:
         values |= {"SEED": cell.seed}
         fixed = STRATEGIES[cell.strategy].alpha is not None
@@ -73,6 +73,7 @@ def parameters(cell=None):
 
 PAPERMILL = f"{sys.executable} -m papermill --log-level WARNING --no-progress-bar -k python3"
 EXECUTED = f"{RESULTS}/notebooks"
+SUMMARIES = ("04_tables", "05_figures", "06_audition")
 
 
 rule all:
@@ -120,17 +121,16 @@ rule summary:
     log:
         notebook=f"{EXECUTED}/{{summary}}.ipynb",
     params:
-        yaml=parameters(),
+        yaml=lambda wildcards: parameters(STATIC=True) if wildcards.summary == "06_audition" else parameters(),
     wildcard_constraints:
-        summary="04_tables|05_figures",
+        summary="|".join(SUMMARIES),
     shell:
         "{PAPERMILL} {input.notebook} {log.notebook} -y {params.yaml:q} >/dev/null"
 
 
 rule report:
     input:
-        f"{RESULTS}/04_tables.done",
-        f"{RESULTS}/05_figures.done",
+        expand(f"{RESULTS}/{{summary}}.done", summary=SUMMARIES),
     output:
         f"{RESULTS}/report.html",
     run:

@@ -1,6 +1,7 @@
 """The audition in a notebook: what follows from each control. What is computed lies in `audition`."""
 
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import matplotlib.pyplot as plt
@@ -10,7 +11,7 @@ from ipywidgets import Dropdown
 from torch import Tensor
 
 from jointlib import audition, drawings, panels
-from jointlib.audition import Excerpt, SoundError, Take
+from jointlib.audition import Excerpt, SoundError
 from jointlib.config import Config
 from jointlib.controls import Controls
 from jointlib.data import Data, load_data
@@ -19,7 +20,7 @@ from jointlib.runs import Run, titled_runs
 from jointlib.widgets import Application, SoundInput
 
 _STRENGTHS = np.linspace(0, 1, 21)
-_REST = 0.25  # seconds without a change before quality and sweep are computed, off the way from slider to sound
+_REST = 0.3  # seconds without a change before quality and sweep are computed, off the way from slider to sound
 
 
 class Audition(Application):
@@ -35,10 +36,13 @@ class Audition(Application):
 
     def __init__(self, config: Config, run_a: str = "", run_b: str = "", utterance: int = 0, snr_db: float = 5.0):
         super().__init__()
-        self.config, self._rng, self._timer = config, np.random.default_rng(0), None
+        self.config, self._rng = config, np.random.default_rng(0)
+        self._timer, self._measuring = threading.Timer(0, str), threading.Lock()
         self.data: Data | None = None
         self.speech: Tensor | None = None
+        self.sweeps: dict[str, Tensor] = {}  # by run, the readings at every strength
         self.noise: Excerpt | None = None
+        self.shown: dict[str, Tensor] | None = None  # the channels in the player; None while they change
         titles, runs = titled_runs(config.folder.parent), config.folder / "runs"
         source = SoundInput(self._receive, lambda text: self.say(text, problem=True))
         self.controls = Controls(source, titles, runs / run_a, runs / run_b, runs / "classifier_clean_seed0", snr_db)
@@ -62,8 +66,8 @@ class Audition(Application):
             self.choose: [controls.utterance],
             self.draw_noise: [controls.noise],
             self.mix: [controls.snr_db],
-            self.enhance: list(controls.runs.values()),
-            self.listen: [controls.strength, controls.listener, controls.removed_by],
+            self.enhance: [*controls.runs.values(), controls.listener],
+            self.listen: [controls.strength, controls.removed_by],
             (lambda: controls.offer_utterances(self.data)): [controls.intent, controls.speaker],
         }
         for step, changed in follows.items():
@@ -117,6 +121,7 @@ class Audition(Application):
         """Let both runs enhance and classify the noisy wave."""
         if self.speech is not None:
             chosen = {lane: control for lane, control in self.controls.runs.items() if control.value}
+            self.shown, self.sweeps = None, {}
             self.takes = {lane: audition.take(self._run(control), self.noisy) for lane, control in chosen.items()}
             self.controls.player.captions = {f"enhanced {lane}": f"{lane}: {c.label}" for lane, c in chosen.items()}
             self.listen()
@@ -128,52 +133,65 @@ class Audition(Application):
         """Bring everything that is heard at the chosen strength to the player, and what classifiers read of it."""
         if self.speech is None:
             return
+        self.shown = None
         controls, strength = self.controls, self.controls.strength.value
         heard = {lane: audition.hear(made, self.noisy, strength) for lane, made in self.takes.items()}
-        self.waves = audition.channels(self.clean, self.noisy, heard, controls.removed_by.value)
-        self.gains = audition.loudness_gains(self.waves)
-        controls.player.load(audition.player_sound(self.waves, self.gains))
+        waves = audition.channels(self.clean, self.noisy, heard, controls.removed_by.value)
+        self.gains = audition.loudness_gains(waves)
+        controls.player.load(audition.player_sound(waves, self.gains))
         listener = self._run(controls.listener)
-        found = audition.readings(self.waves, self.takes, listener, f"listener: {controls.listener.label}")
+        found = audition.readings(waves, self.takes, listener, f"listener: {controls.listener.label}")
         controls.readings.value = panels.readings(found, self.truth)
-        self._measure_at_rest(listener)
-
-    def _measure_at_rest(self, listener: Run | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        now = (self.waves, self.takes, self.noisy, listener, self.controls.strength.value)
-        self._timer = threading.Timer(_REST, self.plainly(lambda: self.measure(*now), clear=False))
+        self._show_sweeps()
+        self.shown = waves
+        self._timer.cancel()
+        self._timer = threading.Timer(_REST, self.plainly(self.measure, clear=False))
         self._timer.start()
 
-    def measure(
-        self, waves: dict[str, Tensor], takes: dict[str, Take], noisy: Tensor, listener: Run | None, strength: float
-    ) -> None:
-        """Show the quality of each channel and the readings at every strength, unless something changed meanwhile."""
-        strips = []
-        for lane, made in takes.items():
-            swept = audition.sweep(made, listener, noisy, _STRENGTHS)
-            if swept is not None:
-                intents = (made.run if made.run.reads_wave else listener).intents
-                strips.append(panels.strength_strip(lane, _STRENGTHS, swept, intents, self.truth, strength))
-        if waves is self.waves:
-            self.controls.strips.value = "".join(strips) + (panels.strength_key(self.truth) if strips else "")
+    def measure(self) -> None:
+        """Read the sound at every strength and judge its quality; given up as soon as something changes."""
+        with self._measuring:
+            waves = self.shown
+            for _ in self._measure(waves) if waves is not None else ():
+                if self.shown is not waves:
+                    return
+
+    def _measure(self, waves: dict[str, Tensor]) -> Iterator[None]:
+        sweeps, listener = self.sweeps, self._run(self.controls.listener)
+        for lane, made in self.takes.items():
+            if lane not in sweeps and (made.run.reads_wave or listener is not None):
+                parts = []
+                for strengths in np.array_split(_STRENGTHS, 7):
+                    parts.append(audition.sweep(made, listener, self.noisy, strengths))
+                    yield
+                sweeps[lane] = torch.cat(parts)
+        self._show_sweeps()
         known = self.truth is not None or self.noise is not None
-        judged = [name for name in waves if name not in ("clean", "residual")] if known else []
-        scores = {name: quality((waves["clean"].numpy(), waves[name].numpy())) for name in judged}
-        if waves is self.waves:
-            self.controls.quality.value = panels.quality_table(scores)
+        scores = {}
+        for name in (name for name in waves if known and name not in ("clean", "residual")):
+            scores[name] = quality((waves["clean"].numpy(), waves[name].numpy()))
+            yield
+        self.controls.quality.value = panels.quality_table(scores)
+
+    def _show_sweeps(self) -> None:
+        strips = []
+        for lane, swept in self.sweeps.items():
+            reader = self.takes[lane].run if self.takes[lane].run.reads_wave else self._run(self.controls.listener)
+            now = self.controls.strength.value
+            strips.append(panels.strength_strip(lane, _STRENGTHS, swept, reader.intents, self.truth, now))
+        self.controls.strips.value = "".join(strips) + (panels.strength_key(self.truth) if strips else "")
 
     def export(self) -> None:
         """Write the channels as wav, the picture as PNG and what they are as JSON into a folder of the results."""
-        if self.speech is None:
+        if self.shown is None:
             raise SoundError("There is no sound yet: nothing was written.")
         controls = self.controls
         folder = self.config.summary / "audition" / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         noise = None if self.noise is None else {"file": self.noise.file, "offset": self.noise.offset}
         about = {"source": self.name, "intent": self.truth, "noise": noise, "snr_db": controls.snr_db.value}
         runs = {lane: str(made.run.folder) for lane, made in self.takes.items()}
-        audition.export(folder, self.waves, {**about, "strength": controls.strength.value, "runs": runs})
-        figure = drawings.spectrograms({name: wave.numpy() for name, wave in self.waves.items()})
+        audition.export(folder, self.shown, {**about, "strength": controls.strength.value, "runs": runs})
+        figure = drawings.spectrograms({name: wave.numpy() for name, wave in self.shown.items()})
         figure.savefig(folder / "spectrograms.png")
         plt.close(figure)
         self.say(f"Written to {folder}")

@@ -132,7 +132,7 @@ def vote_shares(table: pd.DataFrame) -> Figure:
     wanted = {"preference": "A = {} preferred to B = {}", "abx": "X found, A = {}, B = {}"}
     titles = [wanted[row.kind].format(row.run_a, row.run_b) for row in table.itertuples()]
     for place, (row, title) in enumerate(zip(table.itertuples(), titles, strict=True)):
-        axis.text(0, place - 0.25, f"{title} ({row.count} of {row.votes})", fontsize=10)
+        axis.text(0, place - 0.25, f"{title} ({row.count} of {row.votes})", fontsize=10, backgroundcolor="white")
     axis.set(xlim=(-0.02, 1.02), ylim=(len(table) - 0.5, -0.7), yticks=[], xlabel="share of votes, 95 % interval")
     figure.tight_layout()
     return figure

@@ -20,7 +20,8 @@ COLUMNS = ("time", *SESSION, *TRIAL, "vote")
 def draw_trials(plan: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     """Draw `count` rows of a contamination plan without replacement, and for each which run comes first and which is X.
 
-    Each run is first in half of the trials, and X in half of them, up to one; the same seed, the same trials.
+    Each run comes first in half of the trials, and what comes first is X in half of them, up to one; the same seed, the
+    same trials.
 
     Returns:
         A row per trial: trial (from 0), row (of the plan), utterance (its path), noise_type, snr_db; "A" or "B" as
@@ -33,8 +34,9 @@ def draw_trials(plan: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
         raise ValueError(f"{count} trials asked for; there are 1 to {len(plan)}, one an utterance")
     rng = np.random.default_rng(seed)
     rows = rng.choice(len(plan), size=count, replace=False)
-    sides = [np.resize(rng.permutation(["A", "B"]), count) for _ in ("first", "x")]
-    first, x = (rng.permutation(side) for side in sides)
+    halves = [rng.permutation(np.resize(rng.permutation([True, False]), count)) for _ in ("A first", "first is X")]
+    first = np.where(halves[0], "A", "B")
+    x = np.where(halves[0] == halves[1], "A", "B")
     drawn = (
         plan.iloc[rows].reset_index(drop=True)[["path", "noise_type", "snr_db"]].rename(columns={"path": "utterance"})
     )
@@ -65,7 +67,7 @@ def read_votes(file: Path) -> pd.DataFrame:
     if not file.exists():
         return pd.DataFrame(columns=COLUMNS)
     _check(file)
-    votes = pd.read_csv(file, dtype={"listener": str})
+    votes = pd.read_csv(file, dtype={"listener": str}, keep_default_na=False)
     return votes.drop_duplicates([*SESSION, "trial"], keep="last").reset_index(drop=True)
 
 

@@ -8,6 +8,14 @@ import pytest
 import soundfile
 import yaml
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--audition", metavar="PROFILE", help="browser tests on this profile's own finished runs")
+    parser.addoption(
+        "--record", type=Path, metavar="FOLDER", help="where browser tests leave latencies and screenshots"
+    )
+
+
 INTENTS = [("activate", "lamp", "none"), ("deactivate", "lamp", "none"), ("bring", "shoes", "none")]
 SPEAKERS = {"train": ["ann", "bob"], "valid": ["cat"], "test": ["dan", "eve"]}
 

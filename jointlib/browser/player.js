@@ -23,7 +23,8 @@ class Engine {
   load(sound) {
     const buffers = sound.samples.map((samples) => {
       const buffer = new AudioBuffer({ length: samples.length, sampleRate: sound.sample_rate });
-      buffer.getChannelData(0).set(Float32Array.from(samples, (value) => (value * sound.peak) / 32767));
+      const values = buffer.getChannelData(0);
+      for (let at = 0; at < samples.length; at++) values[at] = (samples[at] * sound.peak) / 32767;
       return buffer;
     });
     const playing = this.playing;
@@ -184,16 +185,21 @@ function drawLane(canvas, sound, channel, palette) {
   }
 }
 
+const rgb = (palette, shade) => [0, 1, 2].map((part) => palette.getUint8(3 * shade + part));
+
 function drawMel(pen, sound, channel, palette, span) {
   const bands = 64;
   const shades = sound.shades[channel];
   const frames = shades.length / bands;
   const image = new ImageData(frames, bands);
+  const pixels = new Uint32Array(image.data.buffer);
+  const colours = Uint32Array.from({ length: 256 }, (_, shade) => {
+    const [red, green, blue] = rgb(palette, shade);
+    return 0xff000000 | (blue << 16) | (green << 8) | red;
+  });
   for (let frame = 0; frame < frames; frame++) {
     for (let band = 0; band < bands; band++) {
-      const colour = 3 * shades[frame * bands + band];
-      image.data.set([palette.getUint8(colour), palette.getUint8(colour + 1), palette.getUint8(colour + 2), 255],
-        4 * ((bands - 1 - band) * frames + frame));
+      pixels[(bands - 1 - band) * frames + frame] = colours[shades[frame * bands + band]];
     }
   }
   const sheet = new OffscreenCanvas(frames, bands);
@@ -201,9 +207,8 @@ function drawMel(pen, sound, channel, palette, span) {
   pen.drawImage(sheet, LEFT, WAVE, span, MEL);
   const bar = LEFT + span + 8; // the colour scale, in dB below the maximum of all channels
   for (let y = 0; y < MEL; y++) {
-    const colour = 3 * Math.round(255 * (1 - y / (MEL - 1)));
     pen.save();
-    pen.fillStyle = `rgb(${palette.getUint8(colour)} ${palette.getUint8(colour + 1)} ${palette.getUint8(colour + 2)})`;
+    pen.fillStyle = `rgb(${rgb(palette, Math.round(255 * (1 - y / (MEL - 1)))).join(" ")})`;
     pen.fillRect(bar, WAVE + y, 7, 1.5);
     pen.restore();
   }
