@@ -59,6 +59,9 @@ class Audition(Application):
         self.controls.offer(self.data)
         self.controls.noise.value, self.controls.utterance.value = plan.noise_type, int(plan.utterance)
         self.choose()
+        noise = self.data.noises["test"].stretch(plan.noise, plan.offset, len(self.speech))  # at first, the planned one
+        self.noise = Excerpt(noise, plan.noise_file, int(plan.offset))
+        self.mix()
 
     def _connect(self) -> None:
         controls = self.controls

@@ -68,7 +68,7 @@ def decode(content: bytes, name: str) -> Tensor:
     try:
         seconds = soundfile.info(file).duration
         file.seek(0)
-        wave = resample(*read_audio(file)) if seconds <= LONGEST else torch.empty(0)  # not an hour of samples
+        wave = resample(*read_audio(file)) if SHORTEST <= seconds <= LONGEST else torch.empty(0)
     except (soundfile.SoundFileError, ValueError) as error:
         raise SoundError(f"{name} cannot be read as audio; choose a wav, flac, ogg or mp3 file.") from error
     return check_sound(wave, name, seconds)

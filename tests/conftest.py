@@ -8,6 +8,9 @@ import pytest
 import soundfile
 import yaml
 
+from jointlib.profile import load_config
+from jointlib.train import fit
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--audition", metavar="PROFILE", help="browser tests on this profile's own finished runs")
@@ -74,3 +77,20 @@ def profile(tmp_path: Path, corpus_root: Path, noise_root: Path) -> Path:
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(values))
     return file
+
+
+@pytest.fixture(scope="session")
+def tiny_profile(tmp_path_factory) -> Path:
+    """A profile as above, with one epoch, for tests that only read its runs."""
+    folder = tmp_path_factory.mktemp("tiny")
+    values = {"base": "smoke", "embedded": None, "clip_seconds": 0.5, "init": "scratch", "epochs": 1}
+    values |= {"corpus": str(write_corpus(folder / "corpus")), "noise": str(write_noises(folder / "noise"))}
+    file = folder / "tiny.yaml"
+    file.write_text(yaml.safe_dump(values | {"results": str(folder / "results")}))
+    return file
+
+
+@pytest.fixture(scope="session")
+def tiny_runs(tiny_profile: Path) -> dict[str, Path]:
+    """Folders of a tiny JT, BN and classifier."""
+    return {name: fit(load_config(tiny_profile, strategy=name)) for name in ("jt", "bn", "classifier_clean")}
