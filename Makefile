@@ -1,4 +1,4 @@
-# make reproduce [PROFILE=smoke|quick|grid|full|fsc|path/to/profile.yaml]   make test   make lab
+# make reproduce [PROFILE=smoke|quick|grid|full|fsc|path/to/profile.yaml]   make test   make lab   make page
 PYTHON ?= python3
 PROFILE ?= quick
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -6,7 +6,7 @@ BIN := .venv/bin
 # One thread a process: the grid fills the cores with processes. Threads of numpy and of torch would get in their way.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: reproduce test lab
+.PHONY: reproduce test lab page
 
 reproduce: .venv/installed
 	$(BIN)/snakemake --cores $(JOBS) --keep-going --nolock --rerun-incomplete --rerun-triggers mtime --quiet rules host \
@@ -19,6 +19,9 @@ test: .venv/installed
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --notebook-dir notebooks $(LAB)
+
+page: .venv/installed
+	$(BIN)/voila notebooks/06_audition.ipynb $(LAB)
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,6 +1,7 @@
 // The player: every channel runs all the time and only gains change, so that a switch keeps the position without a gap.
 
 const FADE = 0.008; // seconds of every cross-fade: too short to notice, long enough not to click
+const LEAD = 0.02; // seconds from a change to the voice that has it
 const MEL_TICKS = [[500, "0.5"], [1000, "1"], [2000, "2"], [4000, "4"]]; // Hz, label in kHz
 const WAVE = 34, MEL = 64, LEFT = 52, RIGHT = 44; // px
 
@@ -8,17 +9,21 @@ class Engine {
   constructor(onend) {
     this.onend = onend;
     this.chosen = 0;
-    this.offset = 0; // seconds, where it stands when it does not play
+    this.offset = 0; // seconds: where it stands, or where the voice that plays began
     this.loop = this.matched = true;
   }
 
   get playing() { return Boolean(this.voice); }
 
-  get position() {
-    if (!this.playing) return this.offset;
-    const elapsed = this.offset + Math.max(0, this.context.currentTime - this.startedAt);
+  get position() { return this.playing ? this.positionAt(this.context.currentTime) : this.offset; }
+
+  positionAt(time) {
+    const elapsed = this.offset + Math.max(0, time - this.voice.startedAt);
     return this.loop ? elapsed % this.duration : Math.min(elapsed, this.duration);
   }
+
+  // When the next voice can take over: late enough to be on time to the sample, and after the last fade.
+  get takeover() { return Math.max(this.context.currentTime + LEAD, this.voice.startedAt + FADE); }
 
   load(sound) {
     const buffers = sound.samples.map((samples) => {
@@ -27,12 +32,24 @@ class Engine {
       for (let at = 0; at < samples.length; at++) values[at] = (samples[at] * sound.peak) / 32767;
       return buffer;
     });
-    const playing = this.playing;
-    this.stop();
-    if (this.duration !== buffers[0].duration) this.offset = 0; // another sound, not the same one changed
-    this.chosen = Math.min(this.chosen, buffers.length - 1);
-    Object.assign(this, { buffers, duration: buffers[0].duration, gains: sound.gains, peak: sound.peak });
-    if (playing) this.play();
+    const another = this.duration !== buffers[0].duration; // not the same sound, changed
+    this.takeOver(() => {
+      this.offset = another ? 0 : this.offset;
+      this.chosen = Math.min(this.chosen, buffers.length - 1);
+      Object.assign(this, { buffers, duration: buffers[0].duration, gains: sound.gains, peak: sound.peak });
+    });
+  }
+
+  seek(seconds) {
+    this.takeOver(() => (this.offset = Math.max(0, Math.min(seconds, this.duration - 0.01))));
+  }
+
+  // Let a new voice follow the old one without a gap, after a change.
+  takeOver(change) {
+    const at = this.playing ? this.takeover : null;
+    if (at !== null) this.stop(at);
+    change();
+    if (at !== null) this.play(at);
   }
 
   level(channel) {
@@ -40,23 +57,23 @@ class Engine {
     return this.matched ? this.gains[channel] : Math.min(1, 0.99 / this.peak);
   }
 
-  play() {
+  play(at = null) {
     if (!this.buffers || this.playing) return;
     this.context ??= new AudioContext();
     this.context.resume();
+    const startedAt = at ?? this.context.currentTime;
     const out = new GainNode(this.context, { gain: 0 });
     out.connect(this.context.destination);
-    this.startedAt = this.context.currentTime;
-    out.gain.setValueAtTime(0, this.startedAt);
-    out.gain.linearRampToValueAtTime(1, this.startedAt + FADE);
+    out.gain.setValueAtTime(0, startedAt);
+    out.gain.linearRampToValueAtTime(1, startedAt + FADE);
     const gains = this.buffers.map((_, channel) => new GainNode(this.context, { gain: this.level(channel) }));
     const sources = this.buffers.map((buffer, channel) => {
       const source = new AudioBufferSourceNode(this.context, { buffer, loop: this.loop });
       source.connect(gains[channel]).connect(out);
-      source.start(this.startedAt, this.offset % this.duration);
+      source.start(startedAt, this.offset % this.duration);
       return source;
     });
-    const voice = (this.voice = { out, gains, sources });
+    const voice = (this.voice = { out, gains, sources, startedAt });
     sources[0].onended = () => {
       if (this.voice !== voice) return;
       this.voice = null;
@@ -65,22 +82,14 @@ class Engine {
     };
   }
 
-  stop() {
-    if (!this.playing) return;
-    this.offset = this.position;
+  stop(at = this.context.currentTime) {
     const { out, sources } = this.voice;
+    this.offset = this.positionAt(at);
     this.voice = null;
-    const now = this.context.currentTime;
-    out.gain.cancelScheduledValues(now);
-    out.gain.setTargetAtTime(0, now, FADE / 3);
-    sources.forEach((source) => source.stop(now + 3 * FADE));
-  }
-
-  seek(seconds) {
-    const playing = this.playing;
-    this.stop();
-    this.offset = Math.max(0, Math.min(seconds, this.duration - 0.01));
-    if (playing) this.play();
+    out.gain.cancelScheduledValues(at);
+    out.gain.setValueAtTime(1, at);
+    out.gain.linearRampToValueAtTime(0, at + FADE);
+    sources.forEach((source) => source.stop(at + FADE));
   }
 
   choose(channel) {
@@ -97,7 +106,7 @@ class Engine {
     this.offset = this.position;
     this.loop = loop;
     if (this.playing) {
-      this.startedAt = this.context.currentTime;
+      this.voice.startedAt = this.context.currentTime;
       this.voice.sources.forEach((source) => (source.loop = loop));
     }
   }
@@ -112,7 +121,7 @@ class Engine {
   }
 
   close() {
-    this.stop();
+    if (this.playing) this.stop();
     this.context?.close();
   }
 }
