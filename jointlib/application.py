@@ -1,6 +1,5 @@
 """The audition in a notebook: what follows from each control. What is computed lies in `audition`."""
 
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -11,16 +10,15 @@ from ipywidgets import Dropdown
 from torch import Tensor
 
 from jointlib import audition, drawings, panels
-from jointlib.audition import Excerpt, SoundError
+from jointlib.at_rest import AtRest, judge
+from jointlib.audition import Excerpt, SoundError, Take
 from jointlib.config import Config
 from jointlib.controls import Controls
 from jointlib.data import Data, load_data
-from jointlib.evaluate import quality
 from jointlib.runs import Run, titled_runs
 from jointlib.widgets import Application, SoundInput
 
 _STRENGTHS = np.linspace(0, 1, 21)
-_REST = 0.3  # seconds without a change before quality and sweep are computed, off the way from slider to sound
 
 
 class Audition(Application):
@@ -37,12 +35,11 @@ class Audition(Application):
     def __init__(self, config: Config, run_a: str = "", run_b: str = "", utterance: int = 0, snr_db: float = 5.0):
         super().__init__()
         self.config, self._rng = config, np.random.default_rng(0)
-        self._timer, self._measuring = threading.Timer(0, str), threading.Lock()
+        self.rest = AtRest(lambda step: self.plainly(step, clear=False))
         self.data: Data | None = None
         self.speech: Tensor | None = None
         self.sweeps: dict[str, Tensor] = {}  # by run, the readings at every strength
         self.noise: Excerpt | None = None
-        self.shown: dict[str, Tensor] | None = None  # the channels in the player; None while they change
         titles, runs = titled_runs(config.folder.parent), config.folder / "runs"
         source = SoundInput(self._receive, lambda text: self.say(text, problem=True))
         self.controls = Controls(source, titles, runs / run_a, runs / run_b, runs / "classifier_clean_seed0", snr_db)
@@ -55,8 +52,8 @@ class Audition(Application):
 
     def _open(self, utterance: int) -> None:
         self.data = load_data(self.config)
-        plan = self.data.plan("test").iloc[utterance]
         self.controls.offer(self.data)
+        plan = self.data.plan("test").iloc[utterance]
         self.controls.noise.value, self.controls.utterance.value = plan.noise_type, int(plan.utterance)
         self.choose()
         noise = self.data.noises["test"].stretch(plan.noise, plan.offset, len(self.speech))  # at first, the planned one
@@ -91,17 +88,24 @@ class Audition(Application):
         self.plainly(step)()
 
     def _choose_at_random(self) -> None:
+        utterance = self.controls.utterance
         if self.data is not None:
-            self.controls.utterance.value = int(self._rng.choice([row for _, row in self.controls.utterance.options]))
+            drawn = self._rng.choice([row for _, row in utterance.options])
+            utterance.value = None  # so that the same one drawn again is taken up again
+            utterance.value = int(drawn)
 
     def choose(self) -> None:
         """Take up the chosen test utterance."""
         row = self.controls.utterance.value
-        name, truth = (self.data.corpus.manifest[column][row] for column in ("path", "intent"))
-        self._take_up(audition.check_sound(self.data.corpus.audio.wave(row).cpu(), name), name, truth)
+        if row is not None:
+            name, truth = (self.data.corpus.manifest[column][row] for column in ("path", "intent"))
+            self._take_up(audition.check_sound(self.data.corpus.audio.wave(row), name), name, truth)
 
     def _take_up(self, speech: Tensor, name: str, truth: str | None) -> None:
+        self.rest.stop()
         self.speech, self.name, self.truth = speech, name, truth
+        self.controls.utterance.value = self.controls.utterance.value if truth else None
+        self.controls.sound.value = panels.sound_line(name, len(speech))
         self.draw_noise()
 
     def draw_noise(self) -> None:
@@ -115,6 +119,7 @@ class Audition(Application):
     def mix(self) -> None:
         """Mix speech and noise at the chosen SNR."""
         if self.speech is not None:
+            self.rest.stop()
             noise = None if self.noise is None else self.noise.wave
             snr_db, mixer = self.controls.snr_db.value, self.config.mixer
             self.clean, self.noisy = audition.contaminate(self.speech, noise, snr_db, mixer)
@@ -124,19 +129,19 @@ class Audition(Application):
         """Let both runs enhance and classify the noisy wave."""
         if self.speech is not None:
             chosen = {lane: control for lane, control in self.controls.runs.items() if control.value}
-            self.shown, self.sweeps = None, {}
+            self.rest.stop()
+            self.sweeps = {}
             self.takes = {lane: audition.take(self._run(control), self.noisy) for lane, control in chosen.items()}
             self.controls.player.captions = {f"enhanced {lane}": f"{lane}: {c.label}" for lane, c in chosen.items()}
             self.listen()
 
     def _run(self, control: Dropdown) -> Run | None:
-        return audition.open_run(control.value, str(self.config.torch_device)) if control.value else None
+        return audition.open_run(control.value, self.config.torch_device) if control.value else None
 
     def listen(self) -> None:
         """Bring everything that is heard at the chosen strength to the player, and what classifiers read of it."""
         if self.speech is None:
             return
-        self.shown = None
         controls, strength = self.controls, self.controls.strength.value
         heard = {lane: audition.hear(made, self.noisy, strength) for lane, made in self.takes.items()}
         waves = audition.channels(self.clean, self.noisy, heard, controls.removed_by.value)
@@ -145,56 +150,49 @@ class Audition(Application):
         listener = self._run(controls.listener)
         found = audition.readings(waves, self.takes, listener, f"listener: {controls.listener.label}")
         controls.readings.value = panels.readings(found, self.truth)
-        self._show_sweeps()
-        self.shown = waves
-        self._timer.cancel()
-        self._timer = threading.Timer(_REST, self.plainly(self.measure, clear=False))
-        self._timer.start()
+        self._show_sweeps(listener)
+        controls.quality.add_class("jl-stale")
+        self.waves = waves
+        self.rest.start(self._measure(waves, self.takes, self.sweeps))
 
-    def measure(self) -> None:
-        """Read the sound at every strength and judge its quality; given up as soon as something changes."""
-        with self._measuring:
-            waves = self.shown
-            for _ in self._measure(waves) if waves is not None else ():
-                if self.shown is not waves:
-                    return
-
-    def _measure(self, waves: dict[str, Tensor]) -> Iterator[None]:
-        sweeps, listener = self.sweeps, self._run(self.controls.listener)
-        for lane, made in self.takes.items():
+    def _measure(self, waves: dict[str, Tensor], takes: dict[str, Take], sweeps: dict[str, Tensor]) -> Iterator[None]:
+        """Read the sound at every strength and judge its quality."""
+        listener = self._run(self.controls.listener)
+        for lane, made in takes.items():
             if lane not in sweeps and (made.run.reads_wave or listener is not None):
                 parts = []
                 for strengths in np.array_split(_STRENGTHS, 7):
-                    parts.append(audition.sweep(made, listener, self.noisy, strengths))
+                    parts.append(audition.sweep(made, listener, waves["noisy"], strengths))
                     yield
                 sweeps[lane] = torch.cat(parts)
-        self._show_sweeps()
+        self._show_sweeps(listener)
         known = self.truth is not None or self.noise is not None
         scores = {}
         for name in (name for name in waves if known and name not in ("clean", "residual")):
-            scores[name] = quality((waves["clean"].numpy(), waves[name].numpy()))
+            scores[name] = judge(waves["clean"], waves[name])
             yield
         self.controls.quality.value = panels.quality_table(scores)
+        self.controls.quality.remove_class("jl-stale")
 
-    def _show_sweeps(self) -> None:
-        strips = []
+    def _show_sweeps(self, listener: Run | None) -> None:
+        strips, now = [], self.controls.strength.value
         for lane, swept in self.sweeps.items():
-            reader = self.takes[lane].run if self.takes[lane].run.reads_wave else self._run(self.controls.listener)
-            now = self.controls.strength.value
-            strips.append(panels.strength_strip(lane, _STRENGTHS, swept, reader.intents, self.truth, now))
+            run = self.takes[lane].run
+            intents = (run if run.reads_wave else listener).intents
+            strips.append(panels.strength_strip(lane, _STRENGTHS, swept, intents, self.truth, now))
         self.controls.strips.value = "".join(strips) + (panels.strength_key(self.truth) if strips else "")
 
     def export(self) -> None:
         """Write the channels as wav, the picture as PNG and what they are as JSON into a folder of the results."""
-        if self.shown is None:
+        if self.speech is None:
             raise SoundError("There is no sound yet: nothing was written.")
         controls = self.controls
         folder = self.config.summary / "audition" / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         noise = None if self.noise is None else {"file": self.noise.file, "offset": self.noise.offset}
         about = {"source": self.name, "intent": self.truth, "noise": noise, "snr_db": controls.snr_db.value}
         runs = {lane: str(made.run.folder) for lane, made in self.takes.items()}
-        audition.export(folder, self.shown, {**about, "strength": controls.strength.value, "runs": runs})
-        figure = drawings.spectrograms({name: wave.numpy() for name, wave in self.shown.items()})
+        audition.export(folder, self.waves, {**about, "strength": controls.strength.value, "runs": runs})
+        figure = drawings.spectrograms({name: wave.numpy() for name, wave in self.waves.items()})
         figure.savefig(folder / "spectrograms.png")
         plt.close(figure)
         self.say(f"Written to {folder}")

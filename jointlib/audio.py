@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import scipy.signal
 import soundfile
 import torch
 import torchaudio.functional as AF
@@ -37,7 +39,13 @@ def read_audio(path: Path | BinaryIO) -> tuple[Tensor, int]:
 
 def resample(wave: Tensor, sample_rate: int, new_rate: int = SAMPLE_RATE) -> Tensor:
     """Resample (..., T) from `sample_rate` to `new_rate` Hz."""
-    return AF.resample(wave, sample_rate, new_rate) if sample_rate != new_rate else wave
+    if sample_rate == new_rate:
+        return wave
+    if sample_rate * new_rate // math.gcd(sample_rate, new_rate) ** 2 < 10_000_000:
+        return AF.resample(wave, sample_rate, new_rate)
+    # rates such as 44,099 Hz have so few common divisors that their filters would take gigabytes
+    length = math.ceil(wave.shape[-1] * new_rate / sample_rate)
+    return torch.from_numpy(scipy.signal.resample(wave.numpy(), length, axis=-1).astype(np.float32))
 
 
 @dataclass
@@ -59,9 +67,9 @@ class PackedAudio:
         return PackedAudio(*tensors, self.digests)
 
     def wave(self, index: int) -> Tensor:
-        """File `index` as a whole: float32 (T,)."""
+        """File `index` as a whole: float32 (T,), on the CPU."""
         start = int(self.starts[index])
-        return self.samples[start : start + int(self.lengths[index])] / 32768
+        return self.samples[start : start + int(self.lengths[index])].cpu() / 32768
 
     def clips(self, index: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """Cut or zero-pad the files `index` (B,) to `length` samples: float32 (B, length) and true lengths (B,)."""

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from jointlib.runs import Run, load_run
 LONGEST, SHORTEST = 30.0, 0.1  # seconds
 LOUDNESS = -26.0  # LUFS of a loudness-matched channel, lower for all when one of them would clip
 RANGE_DB = 70.0  # of the spectrograms' colour scale
-open_run = cache(load_run)  # sliders ask for the same runs again and again
+open_run = lru_cache(8)(load_run)  # sliders ask for the same runs again and again
 
 
 class SoundError(Exception):

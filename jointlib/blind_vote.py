@@ -6,7 +6,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from ipywidgets import HTML, Button, Image
+from ipywidgets import HTML, Button, Image, Text
 
 from jointlib import audition, drawings, votes
 from jointlib.config import Config, unknown
@@ -19,7 +19,7 @@ class BlindVote(Application):
 
     Args:
         config: names the corpus and the results folder. run_a, run_b: names of finished runs of the profile.
-        listener: who votes. count: trials. seed: of the draw of utterances and of their order.
+        listener: who votes, at first. count: trials. seed: of the draw of utterances and of their order.
         kind: "preference", which of two sounds better, or "abx", which of the two is X.
     """
 
@@ -35,27 +35,31 @@ class BlindVote(Application):
     ):
         super().__init__()
         self.config, self.file = config, config.summary / "votes.csv"
-        self.session = dict(zip(votes.SESSION, (listener, kind, seed, run_a, run_b), strict=True))
+        self.count, self.trial = count, None
+        self.session = dict(zip(votes.SESSION, (str(listener), kind, seed, run_a, run_b), strict=True))
         self.add_class("jl-vote")
+        self.name = Text(str(listener), description="Listener", continuous_update=False)
         self.question, self.result, self.figure, self.player = HTML(), HTML(), Image(), Player(picture=False)
         self.buttons = {place: Button() for place in (1, 2)}
         for place, button in self.buttons.items():
             button.on_click(self.plainly(lambda place=place: self.vote(place)))
-        self.children = (self.status,)
-        self.plainly(lambda: self._begin(count))()
+        self.children = (self.status, card("", self.name))
+        self.name.observe(self.plainly(self._begin), "value")
+        self.plainly(self._begin)()
 
-    def _begin(self, count: int) -> None:
+    def _begin(self) -> None:
         kind = self.session["kind"]
         if kind not in votes.KINDS:
             raise audition.SoundError(unknown("kind of vote", kind, votes.KINDS))
-        folder = self.config.folder / "runs"
-        self.runs = {lane: audition.open_run(folder / self.session[f"run_{lane.lower()}"]) for lane in "AB"}
+        self.session["listener"] = self.name.value
+        folders = {lane: self.config.folder / "runs" / self.session[f"run_{lane.lower()}"] for lane in "AB"}
+        self.runs = {lane: audition.open_run(folder, self.config.torch_device) for lane, folder in folders.items()}
         self.data = load_data(self.config)
         self.plan = self.data.plan("test")
-        self.trials = votes.draw_trials(self.plan, count, self.session["seed"])
+        self.trials = votes.draw_trials(self.plan, self.count, self.session["seed"])
         for place, button in self.buttons.items():
             button.description = f"X is {place}" if kind == "abx" else f"{place} is better"
-        self.children = (self.status, card("", self.question, self.player, row(*self.buttons.values())))
+        self.children = (self.status, card("", self.name, self.question, self.player, row(*self.buttons.values())))
         self.next()
 
     def next(self) -> None:
@@ -67,21 +71,17 @@ class BlindVote(Application):
         if left.empty:
             self.show_result(mine[mine.trial.isin(self.trials.trial)])
             return
-        for button in self.buttons.values():
-            button.disabled = True  # no vote on what cannot be heard
         trial = left.iloc[0]
         number = f"trial {trial.trial + 1} of {len(self.trials)}"
         question = votes.KINDS[self.session["kind"]]
         self.question.value = f'<div class="jl-question">{question} <small>{number}</small></div>'
         self.player.load(self.sound(trial))
         self.trial = trial
-        for button in self.buttons.values():
-            button.disabled = False
 
     def sound(self, trial: pd.Series) -> dict[str, Any]:
         """A trial's two enhanced waves, in its order, and X; loudness-matched, and nothing that names them."""
         planned = self.plan.iloc[trial.row]
-        speech = self.data.corpus.audio.wave(planned.utterance).cpu()
+        speech = self.data.corpus.audio.wave(planned.utterance)
         noise = self.data.noises["test"].stretch(planned.noise, planned.offset, len(speech))
         _, noisy = audition.contaminate(speech, noise, planned.snr_db, self.config.mixer)
         made = {lane: audition.take(run, noisy).enhanced for lane, run in self.runs.items()}
@@ -91,10 +91,17 @@ class BlindVote(Application):
         return audition.player_sound(waves, gains)
 
     def vote(self, place: int) -> None:
-        """Keep a vote for what was heard as 1 or as 2, and go on."""
+        """Keep a vote for what was heard as 1 or as 2, and go on.
+
+        Raises:
+            VoteError: not all of this trial was played yet, as after a second click on the button of the trial before.
+        """
+        heard, names = self.player.heard, self.player.sound["names"]
+        if heard.get("revision") != self.player.sound["revision"] or set(heard["names"]) != set(names):
+            raise votes.VoteError(f"Listen to {', '.join(names[:-1])} and {names[-1]} first.")
         first = self.trial["first"]
         chosen = first if place == 1 else "B" if first == "A" else "A"
-        values = {name: self.trial[name] for name in votes.TRIAL}
+        values = {name: self.trial[name] for name in votes.TRIAL} | {"trials": self.count}
         votes.append_vote(self.file, {**self.session, **values, "vote": chosen})
         self.next()
 
@@ -113,4 +120,4 @@ class BlindVote(Application):
         plt.close(figure)
         self.result.value = f'<div class="jl-question">{escape(text)}</div>'
         self.figure.value = image.getvalue()
-        self.children = (self.status, card("", self.result, self.figure))
+        self.children = (self.status, card("", self.name, self.result, self.figure))

@@ -30,6 +30,7 @@ class Controls:
         self.speaker = Dropdown(description="Speaker", options=anyone)
         self.utterance = Dropdown(description="Utterance")
         self.random = Button(description="At random", icon="random")
+        self.sound = HTML()
         self.noise = Dropdown(description="Type", options=nothing)
         self.snr_db = FloatSlider(snr_db, min=-10, max=30, step=1, description="SNR (dB)", readout_format=".0f")
         self.another = Button(description="Another excerpt", icon="refresh")
@@ -45,7 +46,7 @@ class Controls:
         self.export = Button(description="Export wav and PNG", icon="download")
         self.cards = [
             columns(
-                card("Source", self.intent, self.speaker, self.utterance, row(self.random, source)),
+                card("Source", self.intent, self.speaker, self.utterance, row(self.random, source), self.sound),
                 card("Noise", self.noise, self.snr_db, row(self.another)),
                 card("Models", *self.runs.values(), self.listener, self.removed_by),
             ),

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from jointlib import SAMPLE_RATE
 from jointlib.audition import Reading
 
 _QUALITY = {
@@ -19,6 +21,13 @@ _QUALITY = {
 def short(intent: str) -> str:
     """An intent without what it leaves open: ``activate lights kitchen``."""
     return intent.replace(" / none", "").replace(" / ", " ")
+
+
+def sound_line(name: str, samples: int) -> str:
+    """What the source is at the moment."""
+    return (
+        f'<span class="jl-key" title="{escape(name)}">{escape(Path(name).name)}, {samples / SAMPLE_RATE:.2f} s</span>'
+    )
 
 
 def likeliest(reading: Reading, count: int = 5) -> list[tuple[str, float]]:

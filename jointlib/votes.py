@@ -14,29 +14,31 @@ from scipy.stats import binomtest
 KINDS = {"preference": "Which sounds better?", "abx": "Which of the two is X?"}
 SESSION = ("listener", "kind", "seed", "run_a", "run_b")  # what tells one listener's series of trials from another
 TRIAL = ("trial", "utterance", "noise_type", "snr_db", "first", "x")
-COLUMNS = ("time", *SESSION, *TRIAL, "vote")
+COLUMNS = ("time", *SESSION, *TRIAL, "trials", "vote")
+
+
+class VoteError(ValueError):
+    """A vote that cannot be held or kept, in one line of plain words."""
 
 
 def draw_trials(plan: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     """Draw `count` rows of a contamination plan without replacement, and for each which run comes first and which is X.
 
-    Each run comes first in half of the trials, and what comes first is X in half of them, up to one; the same seed, the
-    same trials.
+    Order and X are coin flips: were they balanced, answers would depend on each other, and the binomial interval would
+    not be exact. The same seed draws the same trials, and more of them begin with the same.
 
     Returns:
         A row per trial: trial (from 0), row (of the plan), utterance (its path), noise_type, snr_db; "A" or "B" as
         first and x.
 
     Raises:
-        ValueError: more trials than rows, or none.
+        VoteError: more trials than rows, or none.
     """
     if not 1 <= count <= len(plan):
-        raise ValueError(f"{count} trials asked for; there are 1 to {len(plan)}, one an utterance")
+        raise VoteError(f"{count} trials asked for; there are 1 to {len(plan)}, one an utterance.")
     rng = np.random.default_rng(seed)
-    rows = rng.choice(len(plan), size=count, replace=False)
-    halves = [rng.permutation(np.resize(rng.permutation([True, False]), count)) for _ in ("A first", "first is X")]
-    first = np.where(halves[0], "A", "B")
-    x = np.where(halves[0] == halves[1], "A", "B")
+    rows = rng.permutation(len(plan))[:count]
+    first, x = rng.choice(["A", "B"], size=(2, len(plan)))[:, :count]
     drawn = (
         plan.iloc[rows].reset_index(drop=True)[["path", "noise_type", "snr_db"]].rename(columns={"path": "utterance"})
     )
@@ -47,7 +49,7 @@ def append_vote(file: Path, vote: Mapping[str, Any]) -> None:
     """Add one vote to a CSV and bring it to the disk before going on, so that no kernel that dies takes it along.
 
     Raises:
-        ValueError: the file has other columns.
+        VoteError: the file has other columns.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = not file.exists() or file.stat().st_size == 0
@@ -75,9 +77,12 @@ def _check(file: Path) -> None:
     with file.open(newline="") as stream:
         found = next(csv.reader(stream), [])
     if found != list(COLUMNS):
-        raise ValueError(
-            f"{file}: has the columns {found}; votes have {list(COLUMNS)}. Move it away to begin a new one"
-        )
+        raise VoteError(f"{file} has the columns {found}; votes have {list(COLUMNS)}. Move it away to begin a new one.")
+
+
+def finished(votes: pd.DataFrame) -> pd.DataFrame:
+    """The votes of series that are complete: who is still voting must not see how it stands."""
+    return votes.groupby(list(SESSION)).filter(lambda series: len(series) >= series.trials.iloc[-1])
 
 
 def summary(votes: pd.DataFrame) -> pd.DataFrame:

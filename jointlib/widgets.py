@@ -14,6 +14,7 @@ from matplotlib import colormaps
 
 from jointlib.audition import SoundError
 from jointlib.corpus import CorpusError
+from jointlib.votes import VoteError
 
 _BROWSER = Path(__file__).parent / "browser"
 
@@ -24,7 +25,8 @@ class Player(anywidget.AnyWidget):
     Attributes:
         sound: what `audition.player_sound` returns; a new one takes over where the old one stands.
         captions: channel name -> what the picture and the tooltip call it.
-        picture: whether waves and spectrograms are shown.
+        picture: whether waves and spectrograms are shown, and loudness-matching can be switched off.
+        heard: from the browser, the ``revision`` of a sound and the ``names`` of its channels that were played.
     """
 
     _esm = _BROWSER / "player.js"
@@ -32,6 +34,7 @@ class Player(anywidget.AnyWidget):
     sound = traitlets.Dict().tag(sync=True)
     captions = traitlets.Dict().tag(sync=True)
     picture = traitlets.Bool(True).tag(sync=True)
+    heard = traitlets.Dict().tag(sync=True)
     palette = traitlets.Bytes((colormaps["magma"](np.arange(256))[:, :3] * 255).astype(np.uint8).tobytes()).tag(
         sync=True
     )
@@ -64,7 +67,8 @@ class SoundInput(anywidget.AnyWidget):
             return
         self._parts[content["part"] :] = [bytes(buffers[0])]  # part 0 begins anew, whatever was left
         if len(self._parts) == content["parts"]:
-            self._on_sound(content["kind"], content["name"], b"".join(self._parts))
+            whole, self._parts = b"".join(self._parts), []
+            self._on_sound(content["kind"], content["name"], whole)
 
 
 class Application(ipywidgets.VBox):
@@ -88,10 +92,10 @@ class Application(ipywidgets.VBox):
                 self.say("")
             try:
                 step()
-            except (SoundError, CorpusError, FileNotFoundError) as error:
+            except (SoundError, VoteError, CorpusError, FileNotFoundError) as error:
                 self.say(str(error), problem=True)
-            except Exception as error:  # whatever it is, the widgets live on; the log has the rest
-                logging.getLogger(__name__).exception("an application could not do this")
+            except Exception as error:  # whatever it is, the widgets live on; logging.DEBUG has the rest
+                logging.getLogger(__name__).debug("an application could not do this", exc_info=True)
                 self.say(f"That did not work: {type(error).__name__}, {error}", problem=True)
 
         return handler

@@ -24,7 +24,7 @@ def config(tiny_profile, tiny_runs):
 def app(config):
     app = Audition(config, "jt_alpha0.5_seed0", "bn_alpha0.5_seed0")
     yield app
-    app._timer.cancel()
+    app.rest.stop()
 
 
 def channel(app: Audition, name: str) -> np.ndarray:
@@ -43,6 +43,10 @@ def test_it_opens_with_a_planned_utterance(app, config):
     assert app.controls.player.sound["names"] == ["clean", "noisy", "enhanced A", "enhanced B", "residual"]
     plan = app.data.plan("test").iloc[0]
     assert app.controls.noise.value == plan.noise_type and app.controls.utterance.value == plan.utterance
+    assert (app.noise.file, app.noise.offset) == (plan.noise_file, plan.offset)
+    assert plan.path.split("/")[-1] in app.controls.sound.value
+        -1
+    ] in app.controls.sound.value
     assert app.controls.runs["A"].label == "JT, α = 0.5, seed 0 · tiny" and app.status.value.count("jl-problem") == 0
     assert panels.short(app.truth) in app.controls.readings.value
 
@@ -82,27 +86,37 @@ def test_utterances_by_intent_and_speaker(app):
     assert app.truth == "bring / shoes / none" and app.name == rows.path.iloc[0]
     controls.random.click()
     assert app.name in set(rows.path)
+    controls.utterance.options = [("the only one", rows.index[0])]
+    app._receive("recording", "The recording", np.full(8000, 0.1, np.float32).tobytes())
+    assert controls.utterance.value is None and "The recording, 0.50 s" in controls.sound.value
+    controls.random.click()
+    assert app.name == rows.path.iloc[0]
 
 
 def test_quality_and_strips_follow_at_rest(app):
-    app._timer.cancel()
     app.controls.quality.value = app.controls.strips.value = ""
-    app.measure()
+    app.rest.work()
+    assert "jl-stale" not in app.controls.quality._dom_classes
     assert app.controls.quality.value.count("<tr>") == 4 and "SI-SDR" in app.controls.quality.value
     assert app.controls.strips.value.count("<i ") == 42  # 21 strengths of two runs
     app.controls.strength.value = 0.5
     assert app.controls.strips.value.count("jl-now") == 2 and "jl-now" in app.controls.strips.value.split("<i ")[11]
     app.controls.snr_db.value = 1
-    assert app.controls.strips.value == ""  # of another sound
+    assert app.controls.strips.value == "" and "jl-stale" in app.controls.quality._dom_classes  # of another sound
 
 
-def test_what_changes_meanwhile_is_given_up(app):
-    app._timer.cancel()
+def test_what_changes_meanwhile_is_given_up(app, monkeypatch):
     app.controls.quality.value = "of before"
-    steps = app._measure(app.shown)
-    next(steps)
-    app.shown = None
-    assert app.measure() is None and app.controls.quality.value == "of before"
+    judged = []
+
+    def judge(_clean, wave):
+        judged.append(wave)
+        app.rest.stop()
+        return {}
+
+    monkeypatch.setattr("jointlib.application.judge", judge)
+    app.rest.work()
+    assert len(judged) == 1 and app.controls.quality.value == "of before"
 
 
 @pytest.mark.parametrize(
@@ -124,8 +138,7 @@ def test_a_recording_has_no_true_intent(app):
     app.controls.noise.value = ""
     app._receive("recording", "The recording", np.full(8000, 0.1, np.float32).tobytes())
     assert "not known" in app.controls.readings.value and "jl-right" not in app.controls.readings.value
-    app._timer.cancel()
-    app.measure()
+    app.rest.work()
     assert "no clean one" in app.controls.quality.value and "as at strength 1" in app.controls.strips.value
 
 
@@ -136,6 +149,20 @@ def test_an_unexpected_error_is_one_line_too(app, monkeypatch):
     monkeypatch.setattr(audition, "take", fail)
     app.controls.snr_db.value = 9
     assert problem(app) == "That did not work: RuntimeError, out of memory"
+
+
+def test_an_utterance_that_is_not_there(config):
+    app = Audition(config, utterance=9999)
+    assert "out-of-bounds" in problem(app)
+    app.controls.random.click()
+    assert app.controls.player.sound["names"][:2] == ["clean", "noisy"] and problem(app) == ""
+
+
+def test_nothing_is_printed(config, capfd):
+    BlindVote(config, "jt_alpha0.5_seed0", "bn_alpha0.5_seed0", count=1000)
+    Audition(config, utterance=9999).rest.stop()
+    captured = capfd.readouterr()
+    assert captured.out == "" and "Traceback" not in captured.err
 
 
 def test_without_a_run_it_plays_clean_and_noisy(tiny_profile, tmp_path):
@@ -169,6 +196,11 @@ def test_panels_escape_and_mark():
     assert re.findall("jl-(right|wrong)", strip) == ["wrong", "right", "right"] and strip.count("jl-now") == 1
 
 
+def listen(vote: BlindVote) -> None:
+    """As the browser reports that every channel was played."""
+    vote.player.heard = {"revision": vote.player.sound["revision"], "names": vote.player.sound["names"]}
+
+
 @pytest.mark.parametrize("kind", ["preference", "abx"])
 def test_a_blind_vote_goes_on_and_ends_with_names(config, kind):
     (config.summary / "votes.csv").unlink(missing_ok=True)
@@ -177,17 +209,27 @@ def test_a_blind_vote_goes_on_and_ends_with_names(config, kind):
     assert list(first.player.sound["names"]) == ["1", "2", "X"][: 3 if kind == "abx" else 2]
     trials = first.trials
     for trial in range(2):
+        listen(first)
         first.buttons[1].click()
+        first.buttons[1].click()  # a second click must not vote on the next trial
+        assert problem(first).startswith("Listen to 1")
         stored = pd.read_csv(config.summary / "votes.csv")
         assert stored.vote.iloc[-1] == trials["first"][trial] and len(stored) == trial + 1
     again = BlindVote(config, *names, listener="ann", count=4, kind=kind)
     assert "trial 3 of 4" in again.question.value and "jt" not in again.question.value
-    other = BlindVote(config, *names, listener="bob", count=4, kind=kind)
+    other = BlindVote(config, *names, listener=7, count=4, kind=kind)
     assert "trial 1 of 4" in other.question.value
-    again.buttons[2].click()
-    again.buttons[2].click()
+    listen(other)
+    other.buttons[1].click()
+    assert "trial 2 of 4" in other.question.value
+    other.name.value = "ann"
+    assert "trial 3 of 4" in other.question.value
+    for _ in range(2):
+        listen(again)
+        again.buttons[2].click()
     stored = pd.read_csv(config.summary / "votes.csv")
-    assert (stored.vote[2:] != trials["first"][2:]).all() and (stored.listener == "ann").all()
+    stored = stored[stored.listener == "ann"].reset_index()
+    assert (stored.vote[2:] != trials["first"][2:]).all() and len(stored) == 4
     right = (stored.vote == (stored.x if kind == "abx" else "A")).sum()
     assert f"in {right} of 4 trials" in again.result.value and "A was jt_alpha0.5_seed0" in again.result.value
     assert bytes(again.figure.value).startswith(b"\x89PNG")

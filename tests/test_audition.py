@@ -40,6 +40,12 @@ def test_any_file_becomes_16_khz_mono(sample_rate, channels):
     assert np.abs(decoded.numpy() - expected)[200:-200].max() < 0.01
 
 
+def test_rates_without_a_common_divisor():
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(44_099) / 44_099)  # a polyphase filter would take gigabytes
+    decoded = audition.decode(written(tone, 44_099), "tone.wav").numpy()
+    assert np.abs(decoded - 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000))[500:-500].max() < 0.01
+
+
 @pytest.mark.parametrize("ending", ["FLAC", "OGG", "MP3"])
 def test_formats(ending):
     assert abs(len(audition.decode(written(wave(32_000).numpy(), 16_000, format=ending), "a")) - 32_000) < 2000

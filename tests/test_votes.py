@@ -10,18 +10,30 @@ SESSION = {"listener": "007", "kind": "preference", "seed": 0, "run_a": "jt", "r
 
 
 def vote(trial: int, chosen: str, **other) -> dict:
-    row = {"trial": trial, "utterance": "a.wav", "noise_type": "Typing", "snr_db": 5.0, "first": "A", "x": "B"}
+    row = {
+        "trials": 3,
+        "trial": trial,
+        "utterance": "a.wav",
+        "noise_type": "Typing",
+        "snr_db": 5.0,
+        "first": "A",
+        "x": "B",
+    }
     return SESSION | row | {"vote": chosen} | other
 
 
 @pytest.mark.parametrize("count", [1, 7, 40])
-def test_trials_are_balanced_and_repeat(count):
+def test_trials_repeat_and_more_of_them_begin_with_the_same(count):
     trials = votes.draw_trials(PLAN, count, seed=3)
     pd.testing.assert_frame_equal(trials, votes.draw_trials(PLAN, count, seed=3))
     assert trials.utterance.is_unique and list(trials.trial) == list(range(count))
     assert (PLAN.path[trials.row].to_numpy() == trials.utterance).all()
-    assert abs((trials["first"] == "A").sum() - count / 2) <= 0.5
-    assert abs((trials["first"] == trials.x).sum() - count / 2) <= 0.5
+    pd.testing.assert_frame_equal(trials, votes.draw_trials(PLAN, 40, seed=3)[:count])
+
+
+def test_order_and_x_are_independent_coin_flips():
+    drawn = pd.concat([votes.draw_trials(PLAN, 40, seed) for seed in range(50)])
+    assert (drawn.groupby(["first", "x"]).size() / len(drawn)).between(0.22, 0.28).all()  # 2,000 flips of each
 
 
 def test_other_seeds_draw_other_trials():
@@ -30,7 +42,7 @@ def test_other_seeds_draw_other_trials():
 
 @pytest.mark.parametrize("count", [0, 41])
 def test_impossible_counts(count):
-    with pytest.raises(ValueError, match=f"{count} trials asked for; there are 1 to 40"):
+    with pytest.raises(votes.VoteError, match=f"{count} trials asked for; there are 1 to 40"):
         votes.draw_trials(PLAN, count, 0)
 
 
@@ -43,6 +55,13 @@ def test_votes_are_kept_one_by_one_and_the_last_counts(tmp_path):
     votes.append_vote(file, vote(0, "B"))
     found = votes.read_votes(file)
     assert len(found) == 3 and found.vote[found.trial == 0].item() == "B" and set(found.listener) == {"007"}
+
+
+def test_who_is_still_voting_is_left_out():
+    series = [vote(trial, "A") for trial in range(3)] + [vote(trial, "A", listener="bob") for trial in range(2)]
+    found = votes.finished(pd.DataFrame(series))
+    assert set(found.listener) == {"007"} and len(found) == 3
+    assert votes.finished(pd.DataFrame(columns=votes.COLUMNS)).empty
 
 
 def test_a_foreign_file_is_left_alone(tmp_path):
@@ -60,7 +79,7 @@ def test_a_foreign_file_is_left_alone(tmp_path):
     ("count", "of", "low", "high"),
     [(0, 10, 0.0, 1 - 0.025**0.1), (10, 10, 0.025**0.1, 1.0), (7, 10, 0.3475, 0.9333), (50, 100, 0.3983, 0.6017)],
 )
-def test_exact_interval(count, of, low, high):  # the inner two as tabulated for Clopper and Pearson (1934)
+def test_exact_interval(count, of, low, high):  # the last two as tabulated for Clopper and Pearson
     cast = pd.DataFrame([vote(trial, "A" if trial < count else "B") for trial in range(of)])
     (row,) = votes.summary(cast).itertuples()
     assert (row.votes, row.count, row.share) == (of, count, count / of)

@@ -2,13 +2,14 @@
 
 const FADE = 0.008; // seconds of every cross-fade: too short to notice, long enough not to click
 const LEAD = 0.02; // seconds from a change to the voice that has it
+const SLOTS = ["clean", "noisy", "enhanced A", "enhanced B", "residual"]; // the keys 1 to 5, whatever is missing
 const MEL_TICKS = [[500, "0.5"], [1000, "1"], [2000, "2"], [4000, "4"]]; // Hz, label in kHz
 const WAVE = 34, MEL = 64, LEFT = 52, RIGHT = 44; // px
 
 class Engine {
   constructor(onend) {
     this.onend = onend;
-    this.chosen = 0;
+    this.chosen = "clean"; // the name of a channel
     this.offset = 0; // seconds: where it stands, or where the voice that plays began
     this.loop = this.matched = true;
   }
@@ -23,7 +24,7 @@ class Engine {
   }
 
   // When the next voice can take over: late enough to be on time to the sample, and after the last fade.
-  get takeover() { return Math.max(this.context.currentTime + LEAD, this.voice.startedAt + FADE); }
+  get takeover() { return Math.max(this.context.currentTime + LEAD, this.voice.startedAt + 2 * FADE); }
 
   load(sound) {
     const buffers = sound.samples.map((samples) => {
@@ -35,8 +36,8 @@ class Engine {
     const another = this.duration !== buffers[0].duration; // not the same sound, changed
     this.takeOver(() => {
       this.offset = another ? 0 : this.offset;
-      this.chosen = Math.min(this.chosen, buffers.length - 1);
-      Object.assign(this, { buffers, duration: buffers[0].duration, gains: sound.gains, peak: sound.peak });
+      if (!sound.names.includes(this.chosen)) this.chosen = sound.names.includes("noisy") ? "noisy" : sound.names[0];
+      Object.assign(this, { ...sound, buffers, duration: buffers[0].duration });
     });
   }
 
@@ -48,18 +49,20 @@ class Engine {
   takeOver(change) {
     const at = this.playing ? this.takeover : null;
     if (at !== null) this.stop(at);
+    const ended = !this.loop && this.offset >= this.duration;
+    if (ended) this.offset = 0;
     change();
-    if (at !== null) this.play(at);
+    if (at !== null && !ended) this.play(at);
   }
 
   level(channel) {
-    if (channel !== this.chosen) return 0;
+    if (this.names[channel] !== this.chosen) return 0;
     return this.matched ? this.gains[channel] : Math.min(1, 0.99 / this.peak);
   }
 
   play(at = null) {
     if (!this.buffers || this.playing) return;
-    this.context ??= new AudioContext();
+    this.context ??= new AudioContext({ sampleRate: this.sample_rate }); // the browser's own resampler is the better one
     this.context.resume();
     const startedAt = at ?? this.context.currentTime;
     const out = new GainNode(this.context, { gain: 0 });
@@ -92,8 +95,8 @@ class Engine {
     sources.forEach((source) => source.stop(at + FADE));
   }
 
-  choose(channel) {
-    this.chosen = channel;
+  choose(name) {
+    this.chosen = name;
     this.fade();
   }
 
@@ -113,10 +116,7 @@ class Engine {
 
   fade() {
     this.voice?.gains.forEach((node, channel) => {
-      const now = this.context.currentTime;
-      node.gain.cancelScheduledValues(now);
-      node.gain.setValueAtTime(node.gain.value, now);
-      node.gain.linearRampToValueAtTime(this.level(channel), now + FADE);
+      node.gain.setTargetAtTime(this.level(channel), this.context.currentTime, FADE / 4);
     });
   }
 
@@ -262,30 +262,41 @@ function render({ model, el }) {
   const playhead = make("div", "jl-playhead");
   const axis = make("canvas", "jl-axis");
   const engine = new Engine(() => show());
+  const picture = model.get("picture");
   const options = make("div", "jl-options");
   const hint = make("span", "jl-hint");
   options.append(
     toggle("loop", true, (on) => engine.setLoop(on)),
-    toggle("loudness-matched", true, (on) => engine.setMatched(on)),
+    ...(picture ? [toggle("loudness-matched", true, (on) => engine.setMatched(on))] : []), // not in a blind vote
     hint,
   );
   el.append(bar, options, lanes);
 
-  const picture = model.get("picture");
   const hidden = new Set();
   let sound = null;
 
   const show = () => {
     playButton.textContent = engine.playing ? "⏸" : "▶";
-    [...chips.children].forEach((chip, channel) => chip.classList.toggle("jl-chosen", channel === engine.chosen));
+    [...chips.children].forEach((chip) => chip.classList.toggle("jl-chosen", chip.dataset.name === engine.chosen));
     [...lanes.querySelectorAll(".jl-lane")].forEach((lane) =>
-      lane.classList.toggle("jl-chosen", sound.names[engine.chosen] === lane.dataset.name));
-    Object.assign(el.dataset, { playing: engine.playing, channel: sound?.names[engine.chosen] ?? "" });
+      lane.classList.toggle("jl-chosen", lane.dataset.name === engine.chosen));
+    Object.assign(el.dataset, { playing: engine.playing, channel: engine.chosen });
+    noteHeard();
   };
 
-  const choose = (channel) => {
-    if (!sound || channel >= sound.names.length) return;
-    engine.choose(channel);
+  const noteHeard = () => {
+    const { revision, names } = model.get("heard");
+    const before = revision === sound?.revision ? names : [];
+    if (picture || !engine.playing || before.includes(engine.chosen)) return;
+    model.set("heard", { revision: sound.revision, names: [...before, engine.chosen] });
+    model.save_changes();
+  };
+
+  const keyOf = (name) => 1 + (picture ? SLOTS : sound.names).indexOf(name);
+
+  const choose = (name) => {
+    if (!sound?.names.includes(name)) return;
+    engine.choose(name);
     show();
   };
 
@@ -314,14 +325,18 @@ function render({ model, el }) {
 
   const drawChips = () => {
     const click = picture ? "; a click in the picture jumps there" : "";
-    hint.textContent = `keys: 1 to ${sound.names.length} choose what you hear, space plays${click}`;
+    hint.textContent = `keys: 1 to ${keyOf(sound.names.at(-1))} choose what you hear, space plays${click}`;
     const captions = model.get("captions");
-    chips.replaceChildren(...sound.names.map((name, channel) => {
+    chips.replaceChildren(...sound.names.map((name) => {
       const chip = make("div", "jl-chip");
+      chip.dataset.name = name;
       const button = make("button", "jl-channel");
-      button.append(make("kbd", "", channel + 1), make("span", "", name));
+      button.append(make("kbd", "", keyOf(name)), make("span", "", name));
       button.title = captions[name] ?? name;
-      button.onclick = () => choose(channel);
+      button.onclick = () => {
+        choose(name);
+        el.focus({ preventScroll: true }); // so that space plays
+      };
       chip.append(button);
       if (picture) {
         const box = toggle("show", !hidden.has(name), (on) => {
@@ -350,34 +365,42 @@ function render({ model, el }) {
   };
 
   const onkey = (event) => {
-    const writing = event.target.closest("input:not([type=checkbox]), select, textarea, [contenteditable=true]");
-    if (writing || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === " ") playOrPause();
-    else if ("12345".includes(event.key)) choose(Number(event.key) - 1);
-    else return;
+    const writing = "input:not([type=checkbox]), select, textarea, [contenteditable=true]";
+    if (!sound || !area.contains(event.target) || event.target.closest(writing)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const name = sound.names.find((known) => String(keyOf(known)) === event.key);
+    if (event.key === " " && event.target.matches(":is(button, input):focus-visible")) return; // it is theirs
+    if (event.key !== " " && !name) return;
     event.preventDefault();
-    event.stopPropagation();
-  };
-  const onkeyup = (event) => { // a button would take the space for a click
-    if (event.key === " " && event.target.tagName === "BUTTON") event.preventDefault();
+    event.stopImmediatePropagation();
+    if (event.repeat) return;
+    if (name) choose(name);
+    else playOrPause();
   };
 
-  playButton.onclick = playOrPause;
+  const onkeyup = (event) => { // or a button that the mouse chose would take the space for a click
+    const button = event.key === " " && area.contains(event.target) && event.target.matches("button:not(:focus-visible)");
+    if (button) event.preventDefault();
+  };
+
+  playButton.onclick = () => {
+    playOrPause();
+    el.focus({ preventScroll: true });
+  };
   lanes.onpointerdown = (event) => {
     const box = lanes.getBoundingClientRect();
     const share = (event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT);
     if (sound && share >= 0 && share <= 1) engine.seek(share * engine.duration);
   };
 
-  // The keys belong to the whole application around the player; notebooks would take digits for headings.
+  // The keys belong to the whole application around the player, and to it before a notebook takes digits for headings.
   let area = el;
   const settle = requestAnimationFrame(() => {
     area = el.closest(".jl-application") ?? el;
-    area.setAttribute("data-lm-suppress-shortcuts", "true");
     if (area !== el) area.tabIndex = -1;
-    area.addEventListener("keydown", onkey);
-    area.addEventListener("keyup", onkeyup);
   });
+  window.addEventListener("keydown", onkey, true);
+  window.addEventListener("keyup", onkeyup, true);
 
   const tick = () => {
     if (sound) {
@@ -403,9 +426,8 @@ function render({ model, el }) {
     cancelAnimationFrame(settle);
     sized.disconnect();
     themed.disconnect();
-    area.removeEventListener("keydown", onkey);
-    area.removeEventListener("keyup", onkeyup);
-    model.off("change:sound", load);
+    window.removeEventListener("keydown", onkey, true);
+    window.removeEventListener("keyup", onkeyup, true);
     engine.close();
   };
 }

@@ -1,7 +1,7 @@
 // A sound from the researcher: a file, or the microphone at 16 kHz. It travels in parts, since a server takes 10 MB a message.
 
 const PART = 4_000_000; // bytes
-const LARGEST = 64_000_000; // bytes: 30 s of eight channels at 96 kHz and 24 bits
+const LARGEST = 70_000_000; // bytes: 30 s of eight channels at 96 kHz and 24 bits
 const LONGEST = 30; // seconds
 const RATE = 16_000; // Hz
 
@@ -68,23 +68,31 @@ function render({ model, el }) {
   const take = async (file) => {
     if (!file) return;
     if (file.size > LARGEST) {
-      fail(`${file.name} has ${Math.round(file.size / 1e6)} MB; choose a sound of up to 30 s and 64 MB.`);
+      fail(`${file.name} has ${Math.round(file.size / 1e6)} MB; choose a sound of up to 30 s and 70 MB.`);
       return;
     }
-    send("file", file.name, await file.arrayBuffer());
+    try {
+      send("file", file.name, await file.arrayBuffer());
+    } catch (error) {
+      fail(`${file.name} cannot be read: ${error.message}`);
+    }
   };
 
   let stop = null;
+  let closed = false;
   const toggleRecording = async () => {
     if (stop) {
       stop();
       return;
     }
     let stream = null;
+    microphone.disabled = true; // until the browser has asked whether it may
     try {
       if (!navigator.mediaDevices) throw new Error("the browser gives it only to pages on localhost or https");
       const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
       stream = await navigator.mediaDevices.getUserMedia({ audio: { ...plain, channelCount: 1 } });
+      if (closed) return;
+      microphone.disabled = false;
       const stopped = new Promise((resolve) => (stop = resolve));
       const limit = setTimeout(stop, (LONGEST - 0.1) * 1000);
       microphone.textContent = "■ Stop";
@@ -97,6 +105,7 @@ function render({ model, el }) {
     } finally {
       stream?.getTracks().forEach((track) => track.stop());
       stop = null;
+      microphone.disabled = false;
       microphone.textContent = "● Record";
       meter.hidden = true;
     }
@@ -114,7 +123,10 @@ function render({ model, el }) {
     event.stopPropagation();
     take(event.dataTransfer.files[0]);
   };
-  return () => stop?.();
+  return () => {
+    closed = true;
+    stop?.();
+  };
 }
 
 export default { render };
