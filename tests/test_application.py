@@ -45,8 +45,6 @@ def test_it_opens_with_a_planned_utterance(app, config):
     assert app.controls.noise.value == plan.noise_type and app.controls.utterance.value == plan.utterance
     assert (app.noise.file, app.noise.offset) == (plan.noise_file, plan.offset)
     assert plan.path.split("/")[-1] in app.controls.sound.value
-        -1
-    ] in app.controls.sound.value
     assert app.controls.runs["A"].label == "JT, α = 0.5, seed 0 · tiny" and app.status.value.count("jl-problem") == 0
     assert panels.short(app.truth) in app.controls.readings.value
 

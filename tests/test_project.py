@@ -44,3 +44,9 @@ def test_the_map_in_the_readme_names_every_module():
     readme = (ROOT / "README.md").read_text()
     for module in (ROOT / "jointlib").glob("[a-z]*.py"):
         assert f"`{module.stem}`" in readme
+
+
+def test_the_latency_in_the_readme_is_the_recorded_one():
+    recorded = json.loads((ROOT / "results/reference/audition.json").read_text())["from_key_to_new_sound"]
+    medians = [entry["median_ms"] for entry in recorded.values()]
+    assert f"{min(medians)} to {max(medians)} ms at the median" in (ROOT / "README.md").read_text()
