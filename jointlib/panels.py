@@ -25,9 +25,7 @@ def short(intent: str) -> str:
 
 def sound_line(name: str, samples: int) -> str:
     """What the source is at the moment."""
-    return (
-        f'<span class="jl-key" title="{escape(name)}">{escape(Path(name).name)}, {samples / SAMPLE_RATE:.2f} s</span>'
-    )
+    return f'<span class="jl-key jl-sound" title="{escape(name)}">{escape(Path(name).name)}, {samples / SAMPLE_RATE:.2f} s</span>'
 
 
 def likeliest(reading: Reading, count: int = 5) -> list[tuple[str, float]]:
