@@ -25,7 +25,8 @@ def short(intent: str) -> str:
 
 def sound_line(name: str, samples: int) -> str:
     """What the source is at the moment."""
-    return f'<span class="jl-key jl-sound" title="{escape(name)}">{escape(Path(name).name)}, {samples / SAMPLE_RATE:.2f} s</span>'
+    shown = f"{samples / SAMPLE_RATE:.2f} s: {Path(name).name}"
+    return f'<span class="jl-key jl-sound" title="{escape(name)}">{escape(shown)}</span>'
 
 
 def likeliest(reading: Reading, count: int = 5) -> list[tuple[str, float]]:

@@ -86,7 +86,7 @@ def test_utterances_by_intent_and_speaker(app):
     assert app.name in set(rows.path)
     controls.utterance.options = [("the only one", rows.index[0])]
     app._receive("recording", "The recording", np.full(8000, 0.1, np.float32).tobytes())
-    assert controls.utterance.value is None and "The recording, 0.50 s" in controls.sound.value
+    assert controls.utterance.value is None and "0.50 s: The recording" in controls.sound.value
     controls.random.click()
     assert app.name == rows.path.iloc[0]
 

@@ -427,6 +427,7 @@ def test_both_themes_at_1280_pixels(page, request):
         page.wait_for_function(f"document.body.dataset.jpThemeLight === '{str(theme == 'Light').lower()}'")
         page.evaluate("document.querySelector('.jl-application').scrollIntoView()")
         page.wait_for_selector(".jl-cells")
+        page.wait_for_selector(".jl-table td")
         time.sleep(1)
         colours.append(page.evaluate("getComputedStyle(document.querySelector('.jl-application')).color"))
         if request.config.getoption("--record"):
