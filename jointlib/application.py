@@ -12,7 +12,7 @@ from torch import Tensor
 from jointlib import audition, drawings, panels
 from jointlib.at_rest import AtRest, judge
 from jointlib.audition import Excerpt, SoundError, Take
-from jointlib.config import Config
+from jointlib.config import Config, parent_of
 from jointlib.controls import Controls
 from jointlib.data import Data, load_data
 from jointlib.runs import Run, titled_runs
@@ -42,7 +42,8 @@ class Audition(Application):
         self.noise: Excerpt | None = None
         titles, runs = titled_runs(config.folder.parent), config.folder / "runs"
         source = SoundInput(self._receive, lambda text: self.say(text, problem=True))
-        self.controls = Controls(source, titles, runs / run_a, runs / run_b, runs / "classifier_clean_seed0", snr_db)
+        listener = parent_of(config, "classifier_clean").run_name
+        self.controls = Controls(source, titles, runs / run_a, runs / run_b, runs / listener, snr_db)
         top, *below = self.controls.cards
         self.children = (top, self.status, *below)
         self.plainly(lambda: self._open(utterance))()
