@@ -179,8 +179,8 @@ class Audition(Application):
         strips, now = [], self.controls.strength.value
         for lane, swept in self.sweeps.items():
             run = self.takes[lane].run
-            intents = (run if run.reads_wave else listener).intents
-            strips.append(panels.strength_strip(lane, _STRENGTHS, swept, intents, self.truth, now))
+            reader, by = (run, "itself") if run.reads_wave else (listener, "listener")
+            strips.append(panels.strength_strip(f"{lane}, {by}", _STRENGTHS, swept, reader.intents, self.truth, now))
         self.controls.strips.value = "".join(strips) + (panels.strength_key(self.truth) if strips else "")
 
     def export(self) -> None:

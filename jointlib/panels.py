@@ -58,7 +58,7 @@ def strength_strip(
 ) -> str:
     """A cell a strength, filled where the reading (S, classes) is right, the paler the less sure; hatched where wrong.
 
-    Where the truth is not known, right means: as at full strength.
+    `name` says what is heard and who reads it. Where the truth is not known, right means: as at full strength.
     """
     values, labels = probabilities.max(dim=1)
     wanted = truth if truth is not None else intents[int(labels[-1])]
