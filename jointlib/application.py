@@ -44,8 +44,7 @@ class Audition(Application):
         source = SoundInput(self._receive, lambda text: self.say(text, problem=True))
         listener = parent_of(config, "classifier_clean").run_name
         self.controls = Controls(source, titles, runs / run_a, runs / run_b, runs / listener, snr_db)
-        top, *below = self.controls.cards
-        self.children = (top, self.status, *below)
+        self.children = (self.controls.cards[0], self.status, *self.controls.cards[1:])
         self.plainly(lambda: self._open(utterance))()
         self._connect()
         if not titles:
@@ -69,7 +68,8 @@ class Audition(Application):
             self.mix: [controls.snr_db],
             self.enhance: [*controls.runs.values(), controls.listener],
             self.listen: [controls.strength, controls.removed_by],
-            (lambda: controls.offer_utterances(self.data)): [controls.intent, controls.speaker],
+            (lambda: controls.offer_utterances(self.data, controls.intent)): [controls.intent],
+            (lambda: controls.offer_utterances(self.data, controls.speaker)): [controls.speaker],
         }
         for step, changed in follows.items():
             for control in changed:
@@ -80,11 +80,9 @@ class Audition(Application):
 
     def _receive(self, kind: str, name: str, content: bytes) -> None:
         def step() -> None:
-            if kind == "recording":
-                wave = torch.from_numpy(np.frombuffer(content, np.float32).copy())
-                self._take_up(audition.check_sound(wave, name), name, None)
-            else:
-                self._take_up(audition.decode(content, name), name, None)
+            recorded = torch.tensor(np.frombuffer(content, np.float32)) if kind == "recording" else None
+            decoded = audition.decode(content, name) if recorded is None else audition.check_sound(recorded, name)
+            self._take_up(decoded, name)
 
         self.plainly(step)()
 
@@ -100,13 +98,14 @@ class Audition(Application):
         row = self.controls.utterance.value
         if row is not None:
             name, truth = (self.data.corpus.manifest[column][row] for column in ("path", "intent"))
-            self._take_up(audition.check_sound(self.data.corpus.audio.wave(row), name), name, truth)
+            speech = audition.check_sound(self.data.corpus.audio.wave(row), name)
+            self._take_up(speech, name, truth, self.controls.utterance.label)
 
-    def _take_up(self, speech: Tensor, name: str, truth: str | None) -> None:
+    def _take_up(self, speech: Tensor, name: str, truth: str | None = None, label: str = "") -> None:
         self.rest.stop()
         self.speech, self.name, self.truth = speech, name, truth
         self.controls.utterance.value = self.controls.utterance.value if truth else None
-        self.controls.sound.value = panels.sound_line(name, len(speech))
+        self.controls.sound.value = panels.sound_line(label or name, len(speech))
         self.draw_noise()
 
     def draw_noise(self) -> None:
@@ -133,7 +132,6 @@ class Audition(Application):
             self.rest.stop()
             self.sweeps = {}
             self.takes = {lane: audition.take(self._run(control), self.noisy) for lane, control in chosen.items()}
-            self.controls.player.captions = {f"enhanced {lane}": f"{lane}: {c.label}" for lane, c in chosen.items()}
             self.listen()
 
     def _run(self, control: Dropdown) -> Run | None:
@@ -145,7 +143,10 @@ class Audition(Application):
             return
         controls, strength = self.controls, self.controls.strength.value
         heard = {lane: audition.hear(made, self.noisy, strength) for lane, made in self.takes.items()}
-        waves = audition.channels(self.clean, self.noisy, heard, controls.removed_by.value)
+        by = controls.removed_by.value if controls.removed_by.value in heard else next(iter(heard), "")
+        waves = audition.channels(self.clean, self.noisy, heard, by)
+        titles = {f"enhanced {lane}": f"{lane}: {controls.runs[lane].label}" for lane in heard}
+        controls.player.captions = {**titles, "residual": f"residual of {by}"}
         self.gains = audition.loudness_gains(waves)
         controls.player.load(audition.player_sound(waves, self.gains))
         listener = self._run(controls.listener)
@@ -179,7 +180,7 @@ class Audition(Application):
         strips, now = [], self.controls.strength.value
         for lane, swept in self.sweeps.items():
             run = self.takes[lane].run
-            reader, by = (run, "itself") if run.reads_wave else (listener, "listener")
+            reader, by = (run, "own") if run.reads_wave else (listener, "listener")
             strips.append(panels.strength_strip(f"{lane}, {by}", _STRENGTHS, swept, reader.intents, self.truth, now))
         self.controls.strips.value = "".join(strips) + (panels.strength_key(self.truth) if strips else "")
 

@@ -1,5 +1,6 @@
 """Work that may come later: it begins when nothing has changed for a while, and ends as soon as something does."""
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -48,7 +49,8 @@ class AtRest:
 
 @cache
 def _judges() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, get_context("spawn"))
+    ignore = (signal.SIGINT, signal.SIG_IGN)  # an interrupted kernel is not the end of it
+    return ProcessPoolExecutor(1, get_context("spawn"), initializer=signal.signal, initargs=ignore)
 
 
 def judge(clean: Tensor, wave: Tensor) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ipywidgets import HTML, Button, Image, Text
 from jointlib import audition, drawings, votes
 from jointlib.config import Config, unknown
 from jointlib.data import load_data
+from jointlib.runs import titled_runs
 from jointlib.widgets import Application, Player, card, row
 
 
@@ -19,7 +20,7 @@ class BlindVote(Application):
 
     Args:
         config: names the corpus and the results folder. run_a, run_b: names of finished runs of the profile.
-        listener: who votes, at first. count: trials. seed: of the draw of utterances and of their order.
+        voter: who votes, at first. count: trials. seed: of the draw of utterances and of their order.
         kind: "preference", which of two sounds better, or "abx", which of the two is X.
     """
 
@@ -28,17 +29,17 @@ class BlindVote(Application):
         config: Config,
         run_a: str,
         run_b: str,
-        listener: str = "anonymous",
+        voter: str = "anonymous",
         count: int = 10,
         kind: str = "preference",
         seed: int = 0,
     ):
         super().__init__()
         self.config, self.file = config, config.summary / "votes.csv"
-        self.count, self.trial = count, None
-        self.session = dict(zip(votes.SESSION, (str(listener), kind, seed, run_a, run_b), strict=True))
+        self.trial = None
+        self.session = dict(zip(votes.SESSION, (str(voter), kind, seed, count, run_a, run_b), strict=True))
         self.add_class("jl-vote")
-        self.name = Text(str(listener), description="Listener", continuous_update=False)
+        self.name = Text(str(voter), description="Your name", continuous_update=False)
         self.question, self.result, self.figure, self.player = HTML(), HTML(), Image(), Player(picture=False)
         self.buttons = {place: Button() for place in (1, 2)}
         for place, button in self.buttons.items():
@@ -51,12 +52,12 @@ class BlindVote(Application):
         kind = self.session["kind"]
         if kind not in votes.KINDS:
             raise audition.SoundError(unknown("kind of vote", kind, votes.KINDS))
-        self.session["listener"] = self.name.value
+        self.session["voter"] = self.name.value
         folders = {lane: self.config.folder / "runs" / self.session[f"run_{lane.lower()}"] for lane in "AB"}
         self.runs = {lane: audition.open_run(folder, self.config.torch_device) for lane, folder in folders.items()}
         self.data = load_data(self.config)
         self.plan = self.data.plan("test")
-        self.trials = votes.draw_trials(self.plan, self.count, self.session["seed"])
+        self.trials = votes.draw_trials(self.plan, self.session["trials"], self.session["seed"])
         for place, button in self.buttons.items():
             button.description = f"X is {place}" if kind == "abx" else f"{place} is better"
         self.children = (self.status, card("", self.name, self.question, self.player, row(*self.buttons.values())))
@@ -101,18 +102,20 @@ class BlindVote(Application):
             raise votes.VoteError(f"Listen to {', '.join(names[:-1])} and {names[-1]} first.")
         first = self.trial["first"]
         chosen = first if place == 1 else "B" if first == "A" else "A"
-        values = {name: self.trial[name] for name in votes.TRIAL} | {"trials": self.count}
+        values = {name: self.trial[name] for name in votes.TRIAL}
         votes.append_vote(self.file, {**self.session, **values, "vote": chosen})
         self.next()
 
     def show_result(self, mine: pd.DataFrame) -> None:
-        """The names, the share with its interval, and a figure; of this listener and series only."""
+        """The names, the share with its interval, and a figure; of this voter and series only."""
         table = votes.summary(mine)
         found = table.iloc[0]
         what = "A was preferred" if found["kind"] == "preference" else "X was found"
+        titles = {folder.name: title for title, folder in titled_runs(self.config.folder.parent).items()}
+        run_a, run_b = (titles[self.session[name]] for name in ("run_a", "run_b"))
         text = (
             f"{what} in {found['count']} of {found.votes} trials: {found.share:.0%}, 95 % interval {found.low:.0%} to "
-            f"{found.high:.0%}. A was {self.session['run_a']}, B was {self.session['run_b']}. Kept in {self.file}."
+            f"{found.high:.0%}. A was {run_a}; B was {run_b}. Kept in {self.file}."
         )
         figure = drawings.vote_shares(table)
         image = io.BytesIO()

@@ -24,7 +24,7 @@ def short(intent: str) -> str:
 
 
 def sound_line(name: str, samples: int) -> str:
-    """What the source is at the moment."""
+    """What is heard at the moment, and how long it is."""
     shown = f"{samples / SAMPLE_RATE:.2f} s: {Path(name).name}"
     return f'<span class="jl-key jl-sound" title="{escape(name)}">{escape(shown)}</span>'
 
@@ -76,7 +76,9 @@ def strength_strip(
 def strength_key(truth: str | None) -> str:
     """What the cells of a strip mean."""
     right = "understood rightly" if truth is not None else "understood as at strength 1"
-    return f'<div class="jl-strip"><span></span><div class="jl-key"><b>■ {right}</b> · <em>▨ otherwise</em></div></div>'
+    who = "own: read by the run's own classifier; listener: by the one chosen above"
+    key = f"<b>■ {right}</b> · <em>▨ otherwise</em> · {who}"
+    return f'<div class="jl-strip"><span></span><div class="jl-key">{key}</div></div>'
 
 
 def quality_table(scores: Mapping[str, Mapping[str, Any]]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import yaml
 
+import jointlib
 from jointlib.config import NOT_OF_A_RUN, ROOT, Config, ConfigError, unknown
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -38,8 +39,11 @@ def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config
     """The Config of a notebook: every UPPER_CASE name in its scope is a parameter, except the notebook's `own`.
 
     So each field of Config can be given to papermill in capitals, and a misspelt one stops the notebook at once. None
-    leaves a parameter to the profile, unless None is one of its values (``STEM = None``).
+    leaves a parameter to the profile, unless None is one of its values (``STEM = None``). What later cells of the
+    notebook bind is no parameter when it runs again: imported classes and constants, tensors, tables.
     """
+    constants = [name for name in vars(jointlib) if name.isupper()]
+    scope = {name: value for name, value in scope.items() if _literal(value) and name not in constants}
     small = [name for name in scope if name in _fields()]
     if small:
         raise ConfigError(f"parameters of a notebook are written in capitals: {', '.join(small).upper()}")
@@ -47,6 +51,12 @@ def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config
     unset = [entry.name for entry in dataclasses.fields(Config) if type(None) not in get_args(entry.type)]
     given = {name: value for name, value in given.items() if value is not None or name not in unset}
     return load_config(given.pop("profile"), **given)
+
+
+def _literal(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_literal(entry) for entry in value)
+    return value is None or type(value) in (bool, int, float, str, dict)
 
 
 def _fields() -> list[str]:

@@ -12,9 +12,9 @@ import pandas as pd
 from scipy.stats import binomtest
 
 KINDS = {"preference": "Which sounds better?", "abx": "Which of the two is X?"}
-SESSION = ("listener", "kind", "seed", "run_a", "run_b")  # what tells one listener's series of trials from another
+SESSION = ("voter", "kind", "seed", "trials", "run_a", "run_b")  # what tells one voter's series of trials from another
 TRIAL = ("trial", "utterance", "noise_type", "snr_db", "first", "x")
-COLUMNS = ("time", *SESSION, *TRIAL, "trials", "vote")
+COLUMNS = ("time", *SESSION, *TRIAL, "vote")
 
 
 class VoteError(ValueError):
@@ -25,7 +25,7 @@ def draw_trials(plan: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     """Draw `count` rows of a contamination plan without replacement, and for each which run comes first and which is X.
 
     Order and X are coin flips: were they balanced, answers would depend on each other, and the binomial interval would
-    not be exact. The same seed draws the same trials, and more of them begin with the same.
+    not be exact. The same seed and count draw the same trials.
 
     Returns:
         A row per trial: trial (from 0), row (of the plan), utterance (its path), noise_type, snr_db; "A" or "B" as
@@ -36,9 +36,9 @@ def draw_trials(plan: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     """
     if not 1 <= count <= len(plan):
         raise VoteError(f"{count} trials asked for; there are 1 to {len(plan)}, one an utterance.")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, count])  # a longer series is another one, not more of what was seen already
     rows = rng.permutation(len(plan))[:count]
-    first, x = rng.choice(["A", "B"], size=(2, len(plan)))[:, :count]
+    first, x = rng.choice(["A", "B"], size=(2, count))
     drawn = (
         plan.iloc[rows].reset_index(drop=True)[["path", "noise_type", "snr_db"]].rename(columns={"path": "utterance"})
     )
@@ -69,7 +69,7 @@ def read_votes(file: Path) -> pd.DataFrame:
     if not file.exists():
         return pd.DataFrame(columns=COLUMNS)
     _check(file)
-    votes = pd.read_csv(file, dtype={"listener": str}, keep_default_na=False)
+    votes = pd.read_csv(file, dtype={"voter": str}, keep_default_na=False)
     return votes.drop_duplicates([*SESSION, "trial"], keep="last").reset_index(drop=True)
 
 
@@ -86,11 +86,11 @@ def finished(votes: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(votes: pd.DataFrame) -> pd.DataFrame:
-    """Every kind and pair of runs, listeners together, with its exact (Clopper-Pearson) binomial interval.
+    """Every kind and pair of runs, voters together, with its exact (Clopper-Pearson) binomial interval.
 
     Returns:
         kind, run_a, run_b, votes, count and share (votes for A; with abx those that are right), low, high (95 %), and
-        p, two-sided, against one half. The interval takes votes for independent; several of one listener are not quite.
+        p, two-sided, against one half. The interval takes votes for independent; several of one voter are not quite.
     """
     rows = []
     for (kind, run_a, run_b), group in votes.groupby(["kind", "run_a", "run_b"]):

@@ -107,6 +107,13 @@ def card(title: str, *children: ipywidgets.Widget) -> ipywidgets.VBox:
     return ipywidgets.VBox([*heading, *children]).add_class("jl-card")
 
 
+def typed(slider: ipywidgets.FloatSlider) -> ipywidgets.Box:
+    """A slider and its value, which can be typed in (a slider's own readout forgets what is not ended by Enter)."""
+    value = ipywidgets.BoundedFloatText(slider.value, min=slider.min, max=slider.max, step=slider.step)
+    traitlets.link((slider, "value"), (value, "value"))
+    return ipywidgets.Box([slider, value]).add_class("jl-typed")
+
+
 def row(*children: ipywidgets.Widget) -> ipywidgets.Box:
     """Buttons in a row."""
     return ipywidgets.Box(children).add_class("jl-row")

@@ -44,7 +44,7 @@ def test_it_opens_with_a_planned_utterance(app, config):
     plan = app.data.plan("test").iloc[0]
     assert app.controls.noise.value == plan.noise_type and app.controls.utterance.value == plan.utterance
     assert (app.noise.file, app.noise.offset) == (plan.noise_file, plan.offset)
-    assert plan.path.split("/")[-1] in app.controls.sound.value
+    assert app.controls.utterance.label in app.controls.sound.value
     assert app.controls.runs["A"].label == "JT, α = 0.5, seed 0 · tiny" and app.status.value.count("jl-problem") == 0
     assert panels.short(app.truth) in app.controls.readings.value
 
@@ -62,9 +62,9 @@ def test_each_control_changes_what_it_should(app):
     controls.noise.value = ""
     assert np.allclose(channel(app, "noisy"), channel(app, "clean"), atol=1e-4)
     controls.runs["B"].value = ""
-    assert controls.player.sound["names"] == ["clean", "noisy", "enhanced A", "residual"]
     controls.removed_by.value = "B"
-    assert controls.player.sound["names"] == ["clean", "noisy", "enhanced A"]
+    assert controls.player.sound["names"] == ["clean", "noisy", "enhanced A", "residual"]
+    assert controls.player.captions["residual"] == "residual of A"  # there is no B
     controls.runs["A"].value = ""
     assert controls.player.sound["names"] == ["clean", "noisy"] and problem(app) == ""
 
@@ -89,6 +89,30 @@ def test_utterances_by_intent_and_speaker(app):
     assert controls.utterance.value is None and "0.50 s: The recording" in controls.sound.value
     controls.random.click()
     assert app.name == rows.path.iloc[0]
+
+
+def test_filters_keep_the_utterance_and_never_offer_nothing(app):
+    controls, manifest = app.controls, app.data.corpus.manifest
+    controls.speaker.value = "eve"
+    chosen = controls.utterance.options[3][1]
+    controls.utterance.value = chosen
+    revision = controls.player.sound["revision"]
+    controls.speaker.value = ""
+    assert controls.utterance.value == chosen and controls.player.sound["revision"] == revision
+    rows = (manifest.speaker == "dan") & (manifest.intent == "bring / shoes / none")
+    app.data.corpus.manifest = manifest[~rows]
+    controls.intent.value = "bring / shoes / none"
+    controls.speaker.value = "dan"
+    assert problem(app).startswith("dan and bring shoes do not go together") and controls.intent.value == ""
+    assert all("dan" in label for label, _ in controls.utterance.options)
+
+
+def test_a_typed_value_is_the_sliders(app):
+    number = app.controls.cards[0].children[1].children[2].children[1]
+    number.value = 17
+    assert app.controls.snr_db.value == 17
+    app.controls.snr_db.value = 3
+    assert number.value == 3
 
 
 def test_quality_and_strips_follow_at_rest(app):
@@ -203,7 +227,7 @@ def listen(vote: BlindVote) -> None:
 def test_a_blind_vote_goes_on_and_ends_with_names(config, kind):
     (config.summary / "votes.csv").unlink(missing_ok=True)
     names = ("jt_alpha0.5_seed0", "bn_alpha0.5_seed0")
-    first = BlindVote(config, *names, listener="ann", count=4, kind=kind)
+    first = BlindVote(config, *names, voter="ann", count=4, kind=kind)
     assert list(first.player.sound["names"]) == ["1", "2", "X"][: 3 if kind == "abx" else 2]
     trials = first.trials
     for trial in range(2):
@@ -213,9 +237,9 @@ def test_a_blind_vote_goes_on_and_ends_with_names(config, kind):
         assert problem(first).startswith("Listen to 1")
         stored = pd.read_csv(config.summary / "votes.csv")
         assert stored.vote.iloc[-1] == trials["first"][trial] and len(stored) == trial + 1
-    again = BlindVote(config, *names, listener="ann", count=4, kind=kind)
+    again = BlindVote(config, *names, voter="ann", count=4, kind=kind)
     assert "trial 3 of 4" in again.question.value and "jt" not in again.question.value
-    other = BlindVote(config, *names, listener=7, count=4, kind=kind)
+    other = BlindVote(config, *names, voter=7, count=4, kind=kind)
     assert "trial 1 of 4" in other.question.value
     listen(other)
     other.buttons[1].click()
@@ -226,17 +250,20 @@ def test_a_blind_vote_goes_on_and_ends_with_names(config, kind):
         listen(again)
         again.buttons[2].click()
     stored = pd.read_csv(config.summary / "votes.csv")
-    stored = stored[stored.listener == "ann"].reset_index()
+    stored = stored[stored.voter == "ann"].reset_index()
     assert (stored.vote[2:] != trials["first"][2:]).all() and len(stored) == 4
     right = (stored.vote == (stored.x if kind == "abx" else "A")).sum()
-    assert f"in {right} of 4 trials" in again.result.value and "A was jt_alpha0.5_seed0" in again.result.value
+    assert (
+        f"in {right} of 4 trials" in again.result.value
+        and "A was JT, α = 0.5, seed 0 · tiny; B was BN" in again.result.value
+    )
     assert bytes(again.figure.value).startswith(b"\x89PNG")
-    done = BlindVote(config, *names, listener="ann", count=4, kind=kind)
+    done = BlindVote(config, *names, voter="ann", count=4, kind=kind)
     assert "4 trials" in done.result.value
 
 
 def test_x_is_the_wave_that_it_names(config):
-    vote = BlindVote(config, "jt_alpha0.5_seed0", "bn_alpha0.5_seed0", count=6, kind="abx", listener="x")
+    vote = BlindVote(config, "jt_alpha0.5_seed0", "bn_alpha0.5_seed0", count=6, kind="abx", voter="x")
     for trial in vote.trials.itertuples():
         sound = vote.sound(vote.trials.iloc[trial.Index])
         waves = np.frombuffer(sound["audio"], np.int16).reshape(3, -1)

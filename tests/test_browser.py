@@ -82,11 +82,11 @@ def notebooks(profile, tmp_path_factory):
     """The notebook with the profile, and with listeners of its own; once more with a profile that has no runs."""
     folder = tmp_path_factory.mktemp("notebooks")
     notebook = papermill.iorw.load_notebook_node(str(ROOT / "notebooks/06_audition.ipynb"))
-    listener, votes = f"test-{secrets.token_hex(4)}", load_config(profile).summary / "votes.csv"
+    voter, votes = f"test-{secrets.token_hex(4)}", load_config(profile).summary / "votes.csv"
     real = votes.read_bytes() if votes.exists() else None
     empty = {"PROFILE": "smoke", "RESULTS": str(folder / "empty")}
     for name, parameters in {"audition": {"PROFILE": profile}, "empty": empty}.items():
-        values = parameters | {"LISTENER": listener, "VOTES": 3}
+        values = parameters | {"VOTER": voter, "VOTES": 3}
         papermill.iorw.write_ipynb(parameterize_notebook(notebook, values), str(folder / f"{name}.ipynb"))
     yield folder
     votes.unlink(missing_ok=True)  # those of the tests
@@ -399,7 +399,10 @@ def test_votes_outlive_the_kernel(page, profile):
     assert not re.search(r"\b(jt|bn|alpha)", text), "a blind vote names nobody"
     page.click("button:has-text('1 is better')")
     page.wait_for_selector(".jl-vote .jl-status:has-text('Listen to 1 and 2 first')")
+    page.keyboard.press(" ")  # what the mouse chose must not take the space: it plays, and casts no vote
+    page.keyboard.press(" ")
     _listen(page)
+    assert "trial 1 of 3" in question.inner_text()
     page.dblclick("button:has-text('1 is better')")  # the second click must not vote on the next trial
     page.wait_for_selector("text=trial 2 of 3")
     _run_all(page)
@@ -410,10 +413,10 @@ def test_votes_outlive_the_kernel(page, profile):
     _listen(page)
     page.click("button:has-text('2 is better')")
     page.wait_for_selector(".jl-vote .jl-question:has-text('95 % interval')")
-    assert "A was jt_alpha0.5_seed0, B was bn_alpha0.5_seed0" in question.inner_text()
+    assert "A was JT, α = 0.5, seed 0" in question.inner_text() and "B was BN, α = 0.5" in question.inner_text()
     assert page.locator(".jl-vote .jl-options:has-text('loudness')").count() == 0
     votes = pd.read_csv(load_config(profile).summary / "votes.csv")
-    assert len(votes[votes.listener == votes.listener.iloc[-1]]) == 3
+    assert len(votes[votes.voter == votes.voter.iloc[-1]]) == 3
 
 
 def test_both_themes_at_1280_pixels(page, request):

@@ -57,6 +57,16 @@ def test_notebook_scope():
         from_notebook({"PROFILE": "smoke", "alpha": 0.9})
 
 
+def test_a_notebook_runs_again_in_the_same_kernel():
+    import numpy as np
+    from IPython.display import HTML
+
+    bound = {"SAMPLE_RATE": 16_000, "HTML": HTML, "noise": np.zeros(3), "corpus": object(), "_": [np.zeros(2)]}
+    assert from_notebook({"PROFILE": "smoke", "SNR_DB": [5]} | bound).snr_db == (5.0,)
+    with pytest.raises(ConfigError, match="in capitals: NOISE"):
+        from_notebook({"PROFILE": "smoke", "noise": "data/mine"})
+
+
 def test_run_names_say_what_differs_from_the_profile():
     assert load_config("smoke", alpha=0.9, seed=3).run_name == "jt_alpha0.9_seed3"
     assert load_config("smoke", strategy="enhancement").run_name == "enhancement_seed0"

@@ -4,6 +4,8 @@ const FADE = 0.008; // seconds of every cross-fade: too short to notice, long en
 const LEAD = 0.02; // seconds from a change to the voice that has it
 const SLOTS = ["clean", "noisy", "enhanced A", "enhanced B", "residual"]; // the keys 1 to 5, whatever is missing
 const MEL_TICKS = [[500, "0.5"], [1000, "1"], [2000, "2"], [4000, "4"]]; // Hz, label in kHz
+const PLAY = '<svg viewBox="0 0 16 16" width="16" height="16"><path d="M3 1l11 7-11 7z"/></svg>';
+const PAUSE = '<svg viewBox="0 0 16 16" width="16" height="16"><path d="M3 2h4v12H3zM9 2h4v12H9z"/></svg>';
 const WAVE = 34, MEL = 64, LEFT = 52, RIGHT = 44; // px
 
 class Engine {
@@ -253,7 +255,8 @@ function render({ model, el }) {
   el.classList.add("jl-player");
   el.tabIndex = 0;
   const bar = make("div", "jl-bar");
-  const playButton = make("button", "jl-play", "▶");
+  const playButton = make("button", "jl-play");
+  playButton.innerHTML = PLAY;
   playButton.title = "play or pause (space)";
   const chips = make("div", "jl-chips");
   const clock = make("span", "jl-clock");
@@ -276,7 +279,7 @@ function render({ model, el }) {
   let sound = null;
 
   const show = () => {
-    playButton.textContent = engine.playing ? "⏸" : "▶";
+    playButton.innerHTML = engine.playing ? PAUSE : PLAY;
     [...chips.children].forEach((chip) => chip.classList.toggle("jl-chosen", chip.dataset.name === engine.chosen));
     [...lanes.querySelectorAll(".jl-lane")].forEach((lane) =>
       lane.classList.toggle("jl-chosen", lane.dataset.name === engine.chosen));
@@ -325,13 +328,13 @@ function render({ model, el }) {
 
   const drawChips = () => {
     const click = picture ? "; a click in the picture jumps there" : "";
-    hint.textContent = `keys: 1 to ${keyOf(sound.names.at(-1))} choose what you hear, space plays${click}`;
+    hint.textContent = `keys: ${sound.names.map(keyOf).join(", ")} choose what you hear, space plays${click}`;
     const captions = model.get("captions");
     chips.replaceChildren(...sound.names.map((name) => {
       const chip = make("div", "jl-chip");
       chip.dataset.name = name;
       const button = make("button", "jl-channel");
-      button.append(make("kbd", "", keyOf(name)), make("span", "", name));
+      button.append(make("kbd", "", name === String(keyOf(name)) ? "" : keyOf(name)), make("span", "", name));
       button.title = captions[name] ?? name;
       button.onclick = () => {
         choose(name);
@@ -366,10 +369,11 @@ function render({ model, el }) {
 
   const onkey = (event) => {
     const writing = "input:not([type=checkbox]), select, textarea, [contenteditable=true]";
+    if (event.key === "Tab") tabbed = true;
     if (!sound || !area.contains(event.target) || event.target.closest(writing)) return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const name = sound.names.find((known) => String(keyOf(known)) === event.key);
-    if (event.key === " " && event.target.matches(":is(button, input):focus-visible")) return; // it is theirs
+    if (event.key === " " && tabbed && event.target.matches("button, input")) return; // it is theirs
     if (event.key !== " " && !name) return;
     event.preventDefault();
     event.stopImmediatePropagation();
@@ -378,10 +382,14 @@ function render({ model, el }) {
     else playOrPause();
   };
 
-  const onkeyup = (event) => { // or a button that the mouse chose would take the space for a click
-    const button = event.key === " " && area.contains(event.target) && event.target.matches("button:not(:focus-visible)");
-    if (button) event.preventDefault();
+  const onkeyup = (event) => { // or what the mouse chose would take the space for a click
+    const chosen = event.key === " " && !tabbed && area.contains(event.target) && event.target.matches("button, input");
+    if (chosen) event.preventDefault();
   };
+
+  // Space belongs to a button or a box only when the keyboard went there; what the mouse chose leaves it to the player.
+  let tabbed = false;
+  const onpointer = () => (tabbed = false);
 
   playButton.onclick = () => {
     playOrPause();
@@ -401,6 +409,7 @@ function render({ model, el }) {
   });
   window.addEventListener("keydown", onkey, true);
   window.addEventListener("keyup", onkeyup, true);
+  window.addEventListener("pointerdown", onpointer, true);
 
   const tick = () => {
     if (sound) {
@@ -428,6 +437,7 @@ function render({ model, el }) {
     themed.disconnect();
     window.removeEventListener("keydown", onkey, true);
     window.removeEventListener("keyup", onkeyup, true);
+    window.removeEventListener("pointerdown", onpointer, true);
     engine.close();
   };
 }
