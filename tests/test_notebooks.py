@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+from papermill.parameterize import parameterize_notebook
 
 ROOT = Path(__file__).parent.parent
 
@@ -60,6 +61,15 @@ def test_dry_run_shows_every_cell(tmp_path):
     plan = pipeline(tmp_path, "-n")
     assert plan.returncode == 0
     assert (plan.stdout + plan.stderr).count("rule cell:") == 11
+
+
+def test_all_cells_run_twice_in_one_kernel(results, tmp_path):
+    notebook = nbformat.read(ROOT / "notebooks/06_audition.ipynb", as_version=4)
+    notebook = parameterize_notebook(notebook, {"PROFILE": "smoke", "RESULTS": str(results), "STATIC": True})
+    notebook.cells += [nbformat.v4.new_code_cell(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    nbformat.write(notebook, tmp_path / "twice.ipynb")
+    output = str(tmp_path / "out.ipynb")
+    papermill.execute_notebook(tmp_path / "twice.ipynb", output, kernel_name="python3", progress_bar=False)
 
 
 def test_unknown_parameter_stops_a_notebook_before_it_works(tmp_path):
