@@ -111,8 +111,8 @@ class BlindVote(Application):
         table = votes.summary(mine)
         found = table.iloc[0]
         what = "A was preferred" if found["kind"] == "preference" else "X was found"
-        titles = {folder.name: title for title, folder in titled_runs(self.config.folder.parent).items()}
-        run_a, run_b = (titles[self.session[name]] for name in ("run_a", "run_b"))
+        titles = {folder: title for title, folder in titled_runs(self.config.folder.parent).items()}
+        run_a, run_b = (titles[self.runs[lane].folder] for lane in "AB")
         text = (
             f"{what} in {found['count']} of {found.votes} trials: {found.share:.0%}, 95 % interval {found.low:.0%} to "
             f"{found.high:.0%}. A was {run_a}; B was {run_b}. Kept in {self.file}."

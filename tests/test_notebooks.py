@@ -64,7 +64,7 @@ def test_dry_run_shows_every_cell(tmp_path):
 
 
 def test_all_cells_run_twice_in_one_kernel(results, tmp_path):
-    notebook = nbformat.read(ROOT / "notebooks/06_audition.ipynb", as_version=4)
+    notebook = papermill.iorw.load_notebook_node(str(ROOT / "notebooks/06_audition.ipynb"))
     notebook = parameterize_notebook(notebook, {"PROFILE": "smoke", "RESULTS": str(results), "STATIC": True})
     notebook.cells += [nbformat.v4.new_code_cell(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
     nbformat.write(notebook, tmp_path / "twice.ipynb")
