@@ -41,8 +41,14 @@ def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config
     So each field of Config can be given to papermill in capitals, and a misspelt one stops the notebook at once. None
     leaves a parameter to the profile, unless None is one of its values (``STEM = None``). What later cells of the
     notebook bind is no parameter when it runs again: imported classes and constants, tensors, tables.
+
+    Raises:
+        ConfigError: an unknown parameter, one in small letters, or a value that is not written out.
     """
     constants = [name for name in vars(jointlib) if name.isupper()]
+    computed = [name for name in scope if name.isupper() and name.lower() in _fields() and not _literal(scope[name])]
+    if computed:
+        raise ConfigError(f"{', '.join(computed)}: write the value out, as a number, text, or a list of them")
     scope = {name: value for name, value in scope.items() if _literal(value) and name not in constants}
     small = [name for name in scope if name in _fields()]
     if small:

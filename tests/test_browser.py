@@ -289,7 +289,7 @@ def test_switching_has_no_gap_and_no_click(page, tone):
     assert np.abs(np.diff(wave)).max() < 1.1 * steepest
 
 
-def test_a_slider_changes_the_sound_in_time_while_it_plays(page, speech, request):
+def test_a_slider_changes_the_sound_in_time_while_it_plays(page, speech, request, capsys):
     page.select_option('.widget-dropdown:has-text("Type") select', index=1)
     _upload(page, speech, "3.00")
     _play(page)
@@ -316,7 +316,8 @@ def test_a_slider_changes_the_sound_in_time_while_it_plays(page, speech, request
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Chromium {page.context.browser.version}",
         "from_key_to_new_sound": measured,
     }
-    print(json.dumps(record, indent=2))
+    with capsys.disabled():
+        print(f"\nfrom slider to sound: {json.dumps(record)}")
     if request.config.getoption("--record"):
         (request.config.getoption("--record") / "audition.json").write_text(json.dumps(record, indent=2) + "\n")
     assert all(entry["moves"] == moves for entry in measured.values())

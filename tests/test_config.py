@@ -65,6 +65,8 @@ def test_a_notebook_runs_again_in_the_same_kernel():
     assert from_notebook({"PROFILE": "smoke", "SNR_DB": [5]} | bound).snr_db == (5.0,)
     with pytest.raises(ConfigError, match="in capitals: NOISE"):
         from_notebook({"PROFILE": "smoke", "noise": "data/mine"})
+    with pytest.raises(ConfigError, match="SNR_DB: write the value out"):
+        from_notebook({"PROFILE": "smoke", "SNR_DB": range(0, 20, 5)})
 
 
 def test_run_names_say_what_differs_from_the_profile():
