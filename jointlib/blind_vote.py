@@ -39,7 +39,7 @@ class BlindVote(Application):
         self.trial = None
         self.session = dict(zip(votes.SESSION, (str(voter), kind, seed, count, run_a, run_b), strict=True))
         self.add_class("jl-vote")
-        self.name = Text(str(voter), description="Your name", continuous_update=False)
+        self.name = Text(str(voter), description="Name", continuous_update=False)
         self.question, self.result, self.figure, self.player = HTML(), HTML(), Image(), Player(picture=False)
         self.buttons = {place: Button() for place in (1, 2)}
         for place, button in self.buttons.items():
