@@ -4,37 +4,63 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+import pandas as pd
 import scipy.signal
 import soundfile
 import torch
 import torchaudio.functional as AF
+from filelock import FileLock
 from torch import Tensor
 
 from jointlib import SAMPLE_RATE
+from jointlib.files import remove_partial, write_atomically
 from jointlib.progress import Progress
+
+_ABOUT = ("sample_rate", "channels", "rms", "clipped", "samples", "digest", "problem")  # what the cache says of a file
+FULL_SCALE = 32767 / 32768  # a sample of this size or above is clipped
 
 
 def read_audio(path: Path | BinaryIO) -> tuple[Tensor, int]:
     """Read any format that soundfile reads, from a path or an open file, as mono float32 (T,) with its own rate in Hz.
 
     Raises:
-        ValueError: the file cannot be read as audio, holds no sample, or holds NaN or infinity.
+        ValueError: the file cannot be read as audio, ends early, holds no sample, or holds NaN or infinity.
     """
+    wave, sample_rate = _read_channels(path)
+    return torch.from_numpy(wave.mean(axis=1)), sample_rate
+
+
+def _read_channels(path: Path | BinaryIO) -> tuple[np.ndarray, int]:
+    """float32 (T, channels) and the rate in Hz."""
     try:
-        wave, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as opened:
+            wave = opened.read(dtype="float32", always_2d=True)
+            announced, sample_rate = _announced_samples(opened), opened.samplerate
     except (soundfile.SoundFileError, OSError) as error:
         raise ValueError(f"{path}: not readable as audio ({error}); expected wav, flac, ogg or the like") from error
     if not len(wave):
         raise ValueError(f"{path}: holds no samples")
+    if len(wave) < 0.99 * announced:  # some mp3 files announce a little more than they hold
+        raise ValueError(f"{path}: ends early, after {len(wave)} of {announced} samples; copy it again")
     if not np.isfinite(wave).all():
         raise ValueError(f"{path}: holds samples that are not finite numbers")
-    return torch.from_numpy(wave.mean(axis=1)), sample_rate
+    return wave, sample_rate
+
+
+def _announced_samples(opened: soundfile.SoundFile) -> int:
+    """How many samples a file says it holds, per channel; of a cut wav libsndfile reports what is left."""
+    size = re.search(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", opened.extra_info, re.MULTILINE)
+    if size is None or int(size[1]) >= 2**31 or not int(size[2]):  # a stream's writer did not know its length
+        return opened.frames
+    return opened.frames * int(size[1]) // int(size[2])
 
 
 def resample(wave: Tensor, sample_rate: int, new_rate: int = SAMPLE_RATE) -> Tensor:
@@ -54,17 +80,19 @@ class PackedAudio:
 
     Attributes:
         samples: int16, all files. starts, lengths: int64 (N,), in samples. digests: a hash of each file's samples.
+        sources: a row a file: sample_rate (Hz) and channels it had, rms and clipped (share of samples at full scale).
     """
 
     samples: Tensor
     starts: Tensor
     lengths: Tensor
     digests: list[str]
+    sources: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def to(self, device: torch.device | str) -> "PackedAudio":
         """The same on another device."""
         tensors = (tensor.to(device) for tensor in (self.samples, self.starts, self.lengths))
-        return PackedAudio(*tensors, self.digests)
+        return PackedAudio(*tensors, self.digests, self.sources)
 
     def wave(self, index: int) -> Tensor:
         """File `index` as a whole: float32 (T,), on the CPU."""
@@ -86,63 +114,78 @@ class PackedAudio:
         return self.samples[position] / 32768
 
 
-def pack(files: Sequence[Path], cache: Path, title: str) -> tuple[PackedAudio | None, list[str]]:
+def pack(files: Sequence[Path], cache: Path, title: str) -> tuple[PackedAudio, pd.Series]:
     """Read files as 16 kHz mono into one memory-mapped array; from the cache when their contents are known.
 
     The cache is found by the files' contents; names, sizes and times only spare reading unchanged files again.
 
     Returns:
-        The packed audio, None when a file failed, and what failed, a line each.
+        The packed audio, and what is wrong with each file, empty where nothing is. A file that cannot be read is there
+        with no samples.
     """
-    stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path in files for stat in [path.stat()]]
+    stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path in files for stat in [Path(path).stat()]]
     seen = cache / "seen" / hashlib.blake2b(json.dumps(stats).encode(), digest_size=16).hexdigest()
-    key = seen.read_text() if seen.exists() else _content_key(files)
-    if not (cache / f"{key}.json").exists():
-        problems = _write_pack(files, cache, key, title)
-        if problems:
-            return None, problems
-    seen.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(seen, key.encode())
-    index = json.loads((cache / f"{key}.json").read_text())
-    lengths = torch.tensor(index["lengths"], dtype=torch.int64)
+    if not seen.exists():
+        seen.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / ".lock"):  # a second process waits and finds what the first has written
+            remove_partial(cache)
+            remove_partial(seen.parent)
+            key = _content_key(files)
+            if not (cache / f"{key}.json").exists():
+                _write_pack(files, cache, key, title)
+            write_atomically(seen, key.encode())
+    key = seen.read_text()
+    about = pd.DataFrame(json.loads((cache / f"{key}.json").read_text()), columns=list(_ABOUT))
+    lengths = torch.tensor(about.pop("samples").to_numpy(dtype=np.int64))
+    problems = about.pop("problem")
     # mode "c": torch wants writable memory; nothing is ever written back to the file
-    samples = torch.from_numpy(np.memmap(cache / f"{key}.int16", dtype=np.int16, mode="c"))
-    return PackedAudio(samples, lengths.cumsum(0) - lengths, lengths, index["digests"]), []
+    packed = cache / f"{key}.int16"
+    samples = torch.from_numpy(np.memmap(packed, np.int16, "c") if packed.stat().st_size else np.zeros(0, np.int16))
+    return PackedAudio(samples, lengths.cumsum(0) - lengths, lengths, about.pop("digest").tolist(), about), problems
+
+
+def _threaded(function: Any, files: Sequence[Path]) -> Iterator[Any]:
+    """`function` of every file, in order; decoding and hashing leave the interpreter, so threads fill the cores."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(files), 256):  # what is decoded and not yet written stays small
+            yield from pool.map(function, files[start : start + 256])
 
 
 def _content_key(files: Sequence[Path]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for path in files:
-        digest.update(hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest())
+    digest = hashlib.blake2b(b"2", digest_size=16)  # 2: what the cache holds of a file
+    for part in _threaded(lambda path: hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest(), files):
+        digest.update(part)
     return digest.hexdigest()
 
 
-def _write_pack(files: Sequence[Path], cache: Path, key: str, title: str) -> list[str]:
-    cache.mkdir(parents=True, exist_ok=True)
-    lengths, digests, problems = [], [], []
-    partial = cache / f"{key}.{os.getpid()}.partial"
+def _decode(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """A file as int16 (T,) at 16 kHz, and what there is to say about it."""
+    try:
+        wave, sample_rate = _read_channels(path)
+    except ValueError as error:
+        about = {"sample_rate": 0, "channels": 0, "rms": 0.0, "clipped": 0.0}
+        return np.zeros(0, np.int16), about | {"problem": str(error).removeprefix(f"{path}: ")}
+    mono = torch.from_numpy(wave.mean(axis=1))
+    samples = (resample(mono, sample_rate) * 32768).round().clamp(-32768, 32767).to(torch.int16).numpy()
+    return samples, {
+        "sample_rate": sample_rate,
+        "channels": wave.shape[1],
+        "rms": mono.square().mean().sqrt().item(),
+        "clipped": float((np.abs(wave) >= FULL_SCALE).mean()),
+        "problem": "",
+    }
+
+
+def _write_pack(files: Sequence[Path], cache: Path, key: str, title: str) -> None:
+    abouts = []
+    partial = cache / f"{key}.partial"
     with partial.open("wb") as packed, Progress(len(files), title) as progress:
-        for path in files:
-            try:
-                wave = resample(*read_audio(path))
-            except ValueError as error:
-                problems.append(str(error))
-            else:
-                samples = (wave * 32768).round().clamp(-32768, 32767).to(torch.int16).numpy()
-                packed.write(samples)
-                lengths.append(len(samples))
-                digests.append(hashlib.blake2b(samples, digest_size=16).hexdigest())
+        for samples, about in _threaded(_decode, files):
+            packed.write(samples)
+            digest = hashlib.blake2b(samples, digest_size=16).hexdigest()
+            abouts.append(about | {"samples": len(samples), "digest": digest})
             progress.advance()
-    if problems:
-        partial.unlink()
-        return problems
+        packed.flush()
+        os.fsync(packed.fileno())
     partial.rename(cache / f"{key}.int16")
-    write_atomically(cache / f"{key}.json", json.dumps({"lengths": lengths, "digests": digests}).encode())
-    return []
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, then rename it, so that a reader never sees half of it."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_atomically(cache / f"{key}.json", json.dumps(abouts).encode())

@@ -16,8 +16,8 @@ from torch import Tensor
 from jointlib import SAMPLE_RATE
 from jointlib.audio import read_audio, resample
 from jointlib.contaminate import mix
-from jointlib.corpus import Noises
 from jointlib.drawings import log_mel
+from jointlib.noises import Noises
 from jointlib.runs import Run, load_run
 
 LONGEST, SHORTEST = 30.0, 0.1  # seconds

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
+
+from jointlib.files import write_atomically
 
 
 class Checkpoint:
@@ -28,13 +30,8 @@ class Checkpoint:
         tensors |= {f"best.{name}": value for name, value in best.items()}
         for index, entry in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in entry.items()}
-        partial = self.file.with_suffix(".partial")
-        save_file(
-            {name: value.contiguous() for name, value in tensors.items()},
-            partial,
-            metadata={"history": json.dumps(history)},
-        )
-        partial.replace(self.file)
+        tensors = {name: value.contiguous() for name, value in tensors.items()}
+        write_atomically(self.file, save(tensors, metadata={"history": json.dumps(history)}))
 
     def load(
         self, model: nn.Module, optimizer: torch.optim.Optimizer

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from jointlib import SPLITS
 from jointlib.audio import PackedAudio
-from jointlib.corpus import Corpus, Noises
+from jointlib.corpus import Corpus
+from jointlib.noises import Noises
 
 LEVEL_DB = -25.0  # dBFS RMS of speech and of noise before they are mixed, as in MS-SNSD
 PEAK = 0.99  # a mixture above this is rescaled, speech and noise together

@@ -13,21 +13,25 @@ from torch import Tensor
 from jointlib import SAMPLE_RATE, SPLITS
 from jointlib.config import ROOT, Config, ConfigError
 from jointlib.contaminate import Contaminator, draw_plan
-from jointlib.corpus import Corpus, Noises, check_disjoint
+from jointlib.corpus import Corpus
+from jointlib.files import write_csv
+from jointlib.noises import Noises, check_disjoint
 from jointlib.progress import Progress
 from jointlib.synthetic import ensure_embedded
 from jointlib.synthetic_speech import EmbeddedSettings
 
+AUDIO_CACHE = ROOT / "data/cache"
 NOISE_OF = {"train": "train", "valid": "train", "test": "test"}  # validation must not hear the test noises
 
 
 class Batch(NamedTuple):
-    """noisy, clean (B, 1, T); labels, lengths (B,), lengths in samples."""
+    """noisy, clean (B, 1, T); labels, lengths (in samples) and rows (of the plan), (B,)."""
 
     noisy: Tensor
     clean: Tensor
     labels: Tensor
     lengths: Tensor
+    rows: Tensor
 
 
 @dataclass
@@ -57,7 +61,7 @@ class Data:
         for rows in order.to(self.labels.device).split(self.config.batch_size):
             mixture, lengths = contaminator.mix(rows)
             labels = self.labels[contaminator.utterance[rows]]
-            yield Batch(mixture.noisy.unsqueeze(1), mixture.clean.unsqueeze(1), labels, lengths)
+            yield Batch(mixture.noisy.unsqueeze(1), mixture.clean.unsqueeze(1), labels, lengths, rows)
 
 
 def check_sources(config: Config) -> None:
@@ -79,6 +83,19 @@ def check_sources(config: Config) -> None:
         raise FileNotFoundError("\n".join([*missing, f"{ROOT / 'data/README.md'} says where to get each."]))
 
 
+def sources(config: Config) -> tuple[Path, Path]:
+    """The folders of speech and of noise that a configuration names; its embedded corpus is written first.
+
+    Raises:
+        FileNotFoundError: a corpus has to be downloaded first.
+    """
+    check_sources(config)
+    root = ROOT / config.corpus
+    if config.embedded is not None:
+        ensure_embedded(root.parent, EmbeddedSettings(**config.embedded))
+    return root, ROOT / config.noise
+
+
 def load_data(config: Config) -> Data:
     """Read what a configuration names, writing its embedded corpus first where it has one.
 
@@ -86,16 +103,13 @@ def load_data(config: Config) -> Data:
         FileNotFoundError: a corpus has to be downloaded first.
         CorpusError: lists what is wrong with corpus or noises.
     """
-    check_sources(config)
-    root, noise, cache = ROOT / config.corpus, ROOT / config.noise, ROOT / "data/cache"
-    if config.embedded is not None:
-        ensure_embedded(root.parent, EmbeddedSettings(**config.embedded))
+    root, noise = sources(config)
     noises = {
-        "train": Noises.read(noise / "noise_train", config.noise_types_train, cache),
-        "test": Noises.read(noise / "noise_test", config.noise_types_test, cache),
+        "train": Noises.read(noise / "noise_train", config.noise_types_train, AUDIO_CACHE),
+        "test": Noises.read(noise / "noise_test", config.noise_types_test, AUDIO_CACHE),
     }
     check_disjoint(noises["train"], noises["test"])
-    corpus = Corpus.read(root, cache)
+    corpus = Corpus.read(root, AUDIO_CACHE)
     device = config.torch_device
     corpus.audio = corpus.audio.to(device)
     for part in noises.values():
@@ -114,7 +128,7 @@ def write_plans(data: Data) -> dict[str, pd.DataFrame]:
     for split in SPLITS:
         plan = data.plan(split)
         plans[split] = data.contaminator(split, plan).realise(plan)
-        plans[split].to_csv(folder / f"{split}.csv", index=False)
+        write_csv(folder / f"{split}.csv", plans[split])
     return plans
 
 

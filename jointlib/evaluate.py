@@ -1,13 +1,11 @@
 """What a run is worth, utterance by utterance: correct or not, PESQ, STOI, SI-SDR and MSE, before and after."""
 
 import hashlib
-import io
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +13,12 @@ import pandas as pd
 import pesq
 import pystoi
 import torch
+from filelock import FileLock
 from torch import nn
 
 from jointlib import SAMPLE_RATE
-from jointlib.audio import write_atomically
 from jointlib.data import Data
+from jointlib.files import write_csv
 from jointlib.progress import Progress
 from jointlib.strategies import STRATEGIES
 
@@ -100,24 +99,15 @@ def noisy_quality(data: Data, plan: pd.DataFrame) -> pd.DataFrame:
     made_of = f"{plan.to_csv()}{config.mixer}{config.clip_samples}{audio}"
     key = hashlib.blake2b(made_of.encode(), digest_size=6).hexdigest()
     file = config.folder / "contamination" / f"noisy_quality_{key}.csv"
-    if not file.exists():
-        pairs = [
-            (clean[0, :length].cpu().numpy(), noisy[0, :length].cpu().numpy())
-            for batch in data.batches("test", plan)
-            for clean, noisy, length in zip(batch.clean, batch.noisy, batch.lengths.tolist(), strict=True)
-        ]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        _write_csv(file, score(pairs, config.metric_workers, "Scoring noisy speech"))
-    return _read_scores(file)
-
-
-def _write_csv(file: Path, table: pd.DataFrame) -> None:
-    text = io.StringIO()
-    table.to_csv(text, index=False)
-    write_atomically(file, text.getvalue().encode())
-
-
-def _read_scores(file: Path) -> pd.DataFrame:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_suffix(".lock")):  # runs that train side by side want it at the same time
+        if not file.exists():
+            pairs = [
+                (clean[0, :length].cpu().numpy(), noisy[0, :length].cpu().numpy())
+                for batch in data.batches("test", plan)
+                for clean, noisy, length in zip(batch.clean, batch.noisy, batch.lengths.tolist(), strict=True)
+            ]
+            write_csv(file, score(pairs, config.metric_workers, "Scoring noisy speech"))
     return pd.read_csv(file, dtype={"failed": str}).fillna({"failed": ""})
 
 

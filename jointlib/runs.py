@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from jointlib import SAMPLE_RATE
-from jointlib.audio import resample, write_atomically
+from jointlib.audio import resample
 from jointlib.config import ROOT, Config, identity
 from jointlib.contaminate import LEVEL_DB
 from jointlib.strategies import STRATEGIES, Classifier, JointWave
@@ -44,11 +44,6 @@ def build_network(config: dict[str, Any], classes: int) -> nn.Module:
         "stem": config["stem"],
     }
     return STRATEGIES[config["strategy"]].network(frontend, backend, config["mix_channels"])
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write plain values as JSON, at once."""
-    write_atomically(path, json.dumps(values, indent=2, allow_nan=False).encode())
 
 
 def environment(config: Config) -> dict[str, Any]:

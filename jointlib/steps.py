@@ -20,16 +20,28 @@ def _input(batch: Batch, config: Config) -> Tensor:
 
 
 def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: Config) -> dict[str, float]:
-    """One step of the optimiser on one batch; returns the loss terms before it."""
+    """One step of the optimiser on one batch; returns the loss terms before it, the gradient's norm, and whether that
+    was clipped (1 or 0).
+
+    Raises:
+        FloatingPointError: the loss or its gradient is not finite; nothing was stepped.
+    """
     wave = _input(batch, config)
     with torch.autocast(wave.device.type, torch.bfloat16, enabled=config.bf16 and wave.device.type == "cuda"):
         output = model(wave)
     terms = loss_terms(output, batch.clean, batch.labels)
     optimizer.zero_grad(set_to_none=True)
     weighted_sum(terms, config.alpha).backward()
-    nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    terms |= {"gradient_norm": norm, "clipped": (norm > config.clip_norm).float()}
+    _check_finite(terms)
     optimizer.step()
     return {name: term.detach() for name, term in terms.items()}
+
+
+def _check_finite(terms: dict[str, Tensor]) -> None:
+    if not math.isfinite(sum(terms.values()).item()):  # one number, so that a GPU is waited for once
+        raise FloatingPointError(", ".join(f"{name} is {term.item():.4g}" for name, term in terms.items()))
 
 
 @torch.inference_mode()
@@ -46,6 +58,8 @@ def validate(model: nn.Module, data: Data, plan: pd.DataFrame) -> dict[str, floa
             terms["accuracy"] = (output.logits.argmax(dim=1) == batch.labels).float().mean()
         for name, term in terms.items():
             sums[name] += term.item() * len(batch.labels)
+    if not math.isfinite(sums["loss"]):
+        raise FloatingPointError(f"in validation, loss is {sums['loss']}")
     return {name: total / len(plan) for name, total in sums.items()}
 
 
@@ -67,7 +81,7 @@ def build_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
 def train_epoch(
     model: nn.Module, data: Data, optimizer: torch.optim.Optimizer, epoch: int, progress: Progress
 ) -> dict[str, float]:
-    """One pass over the train split, in an order and with noises of this epoch; returns the mean loss terms."""
+    """One pass over the train split, in an order and with noises of this epoch; the means of what `train_step` returns."""
     config, strategy = data.config, STRATEGIES[data.config.strategy]
     plan = data.plan("train", epoch if config.fresh_noise else 0)
     shuffle = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
@@ -77,7 +91,13 @@ def train_epoch(
     for step, batch in enumerate(data.batches("train", plan, torch.randperm(len(plan), generator=shuffle))):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, (epoch + step / batches) / config.epochs)
-        for name, term in train_step(model, batch, optimizer, config).items():
+        try:
+            terms = train_step(model, batch, optimizer, config)
+        except FloatingPointError as error:
+            where = f"epoch {epoch}, step {step}, learning rate {optimizer.param_groups[0]['lr']:.4g}"
+            utterances = ", ".join(plan.path[batch.rows.cpu()])
+            raise FloatingPointError(f"{where}: {error}. Utterances: {utterances}") from error
+        for name, term in terms.items():
             sums[name] = sums.get(name, 0) + term * len(batch.labels)
         progress.advance()
     return {f"train_{name}": total.item() / len(plan) for name, total in sums.items()}

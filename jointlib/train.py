@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from jointlib.checkpoint import Checkpoint
@@ -21,9 +21,10 @@ from jointlib.config import Config, ConfigError, identity, parent_of
 from jointlib.corpus import CorpusError
 from jointlib.data import Data, load_data
 from jointlib.evaluate import evaluate, summarise
+from jointlib.files import remove_partial, write_atomically, write_csv, write_json
 from jointlib.profile import load_config
 from jointlib.progress import Progress
-from jointlib.runs import build_network, check_identity, environment, finished, run_folder, write_json
+from jointlib.runs import build_network, check_identity, environment, finished, run_folder
 from jointlib.steps import build_optimizer, is_better, train_epoch, validate
 from jointlib.strategies import STRATEGIES, parents, set_training
 
@@ -67,12 +68,13 @@ def _optimise(model: nn.Module, data: Data, folder: Path) -> tuple[dict[str, Ten
             best_row = max((row for row in history if row["selected"]), key=lambda row: row["epoch"], default=None)
             if best_row is not None and epoch - best_row["epoch"] > config.patience:
                 break
-            row: dict[str, Any] = {"epoch": epoch, **train_epoch(model, data, optimizer, epoch, progress)}
-            row |= {f"valid_{name}": value for name, value in validate(model, data, valid_plan).items()}
-            if not math.isfinite(row["valid_loss"]):
-                raise FloatingPointError(
-                    f"{folder}, epoch {epoch}: the loss is {row['valid_loss']}; lower learning_rate"
-                )
+            try:
+                row: dict[str, Any] = {"epoch": epoch, **train_epoch(model, data, optimizer, epoch, progress)}
+                row |= {f"valid_{name}": value for name, value in validate(model, data, valid_plan).items()}
+            except FloatingPointError as error:
+                kept = f"{checkpoint.file}, after epoch {epoch - 1}" if history else "none yet"
+                remedy = "lower learning_rate or clip_norm, or look at these utterances"
+                raise FloatingPointError(f"{error}. Last good checkpoint: {kept}. Remedy: {remedy}") from error
             row["selected"] = is_better(row, best_row, config)
             if row["selected"]:
                 best = {name: value.clone() for name, value in model.state_dict().items()}
@@ -92,7 +94,9 @@ def fit(config: Config, data: Data | None = None) -> Path:
     Raises:
         FileExistsError: the folder holds a run of another configuration.
         CorpusError, FileNotFoundError: as `load_data`.
-        FloatingPointError: the loss is no longer a finite number.
+        FloatingPointError: loss or gradient is no longer a finite number; names the batch's utterances, the learning
+            rate and the last good checkpoint.
+        OSError: the results folder cannot be written (full, read-only); what was there is as it was.
     """
     folder = run_folder(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -108,10 +112,12 @@ def fit(config: Config, data: Data | None = None) -> Path:
         if (partial / "config.json").exists():
             check_identity(partial, config)
         partial.mkdir(exist_ok=True)
-        _run(data, partial)
+        remove_partial(partial)
+        if not finished(partial):  # whole but for its name, if the last process was killed just then
+            _run(data, partial)
+        (partial / "checkpoint.safetensors").unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return folder
 
 
@@ -124,9 +130,9 @@ def _run(data: Data, folder: Path) -> None:
     best, history = _optimise(model, data, folder)
     model.load_state_dict(best)
     per_utterance = evaluate(model, data)
-    pd.DataFrame(history, columns=None if history else ["epoch"]).to_csv(folder / "history.csv", index=False)
-    per_utterance.to_csv(folder / "per_utterance.csv", index=False)
-    save_file({name: value.contiguous() for name, value in best.items()}, folder / "weights.safetensors")
+    write_csv(folder / "history.csv", pd.DataFrame(history, columns=None if history else ["epoch"]))
+    write_csv(folder / "per_utterance.csv", per_utterance)
+    write_atomically(folder / "weights.safetensors", save({name: value.contiguous() for name, value in best.items()}))
     write_json(folder / "metrics.json", summarise(per_utterance))
     seconds = round(time.time() - started, 1)
     record = {"seed": config.seed, "seconds_since_last_start": seconds, **environment(config)}
@@ -148,7 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
         others = {name: yaml.safe_load(value) for name, _, value in (entry.partition("=") for entry in given.set)}
         config = load_config(given.profile, strategy=given.strategy, alpha=given.alpha, seed=given.seed, **others)
         print(fit(config))
-    except (ConfigError, CorpusError, FileExistsError, FileNotFoundError) as error:
+    except (ConfigError, CorpusError, FloatingPointError, OSError) as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
 
 

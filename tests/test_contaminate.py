@@ -6,7 +6,8 @@ import torch
 
 from jointlib.audio import PackedAudio
 from jointlib.contaminate import Contaminator, draw_plan, mix
-from jointlib.corpus import Corpus, CorpusError, Noises
+from jointlib.corpus import Corpus, CorpusError
+from jointlib.noises import Noises
 
 
 def snr(clean: torch.Tensor, noisy: torch.Tensor, length: int) -> float:

@@ -7,7 +7,8 @@ from scipy.signal import resample_poly
 
 from jointlib import audio
 from jointlib.audio import read_audio, resample
-from jointlib.corpus import Corpus, CorpusError, Noises, check_disjoint
+from jointlib.corpus import Corpus, CorpusError
+from jointlib.noises import Noises, check_disjoint
 
 
 def edit(root, split, change):

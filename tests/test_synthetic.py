@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from jointlib.corpus import Corpus, Noises, check_disjoint
+from jointlib.corpus import Corpus
+from jointlib.noises import Noises, check_disjoint
 from jointlib.synthetic import ensure_embedded
 from jointlib.synthetic_noise import RECIPES
 from jointlib.synthetic_speech import COMMANDS, EmbeddedSettings, intents, phrasings, speakers
