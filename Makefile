@@ -5,6 +5,8 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN := .venv/bin
 # One thread a process: the grid fills the cores with processes. Threads of numpy and of torch would get in their way.
 export OMP_NUM_THREADS ?= 1
+# Whatever a user's own Jupyter settings say: no other machine gets in, and nobody here without the token.
+TOKEN := $(shell $(PYTHON) -c "import secrets; print(secrets.token_hex(24))")
 
 .PHONY: reproduce test lab page
 
@@ -18,10 +20,11 @@ test: .venv/installed
 	$(BIN)/python -m pytest
 
 lab: .venv/installed
-	$(BIN)/jupyter lab --notebook-dir notebooks $(LAB)
+	$(BIN)/jupyter lab --notebook-dir notebooks --ServerApp.ip=127.0.0.1 --IdentityProvider.token=$(TOKEN) $(LAB)
 
 page: .venv/installed
-	$(BIN)/voila notebooks/06_audition.ipynb $(LAB)
+	@echo "The page: http://localhost:8866/?token=$(TOKEN)"
+	$(BIN)/voila notebooks/06_audition.ipynb --Voila.ip=127.0.0.1 --token=$(TOKEN) $(LAB)
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

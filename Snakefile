@@ -3,12 +3,15 @@
 import json
 import sys
 
-from jointlib.config import ROOT, ConfigError, parent_of
+from filelock import FileLock, Timeout
+
+from jointlib.config import ROOT, parent_of
 from jointlib.data import check_sources
 from jointlib.profile import load_config
+from jointlib.records import check_identity, finished, run_folder
 from jointlib.report import write_report
-from jointlib.runs import check_identity, finished, run_folder
 from jointlib.strategies import STRATEGIES, parents
+from jointlib.values import ConfigError
 
 PROFILE = str(config.get("profile", "quick"))
 OVERRIDES = {name: value for name, value in config.items() if name != "profile"}
@@ -19,6 +22,16 @@ BASE = load_config(PROFILE, **OVERRIDES)
 check_sources(BASE)
 RESULTS = BASE.summary
 RUNS = BASE.folder / "runs"
+PIPELINE = FileLock(BASE.folder / ".pipeline.lock")  # given back by the system, however the pipeline ends
+
+
+onstart:
+    BASE.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        PIPELINE.acquire(timeout=0)
+    except Timeout as error:
+        raise WorkflowError(f"another pipeline is at work on {BASE.folder}; let it end, or stop it first") from error
+
 
 
 def grid():

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -36,11 +36,19 @@ class Checkpoint:
     def load(
         self, model: nn.Module, optimizer: torch.optim.Optimizer
     ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
-        """Restore model and optimiser; return the best weights so far and the history."""
-        with safe_open(self.file, "pt") as opened:
-            history = json.loads(opened.metadata()["history"])
+        """Restore model and optimiser; return the best weights so far and the history.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
         parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
-        for name, value in load_file(self.file).items():
+        try:
+            with safe_open(self.file, "pt") as opened:
+                history = json.loads(opened.metadata()["history"])
+            tensors = load_file(self.file)
+        except (SafetensorError, TypeError, KeyError, ValueError) as error:
+            raise ValueError(f"{self.file}: damaged ({error}); remove it, and the run starts over") from error
+        for name, value in tensors.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = value
         model.load_state_dict(parts["model"])

@@ -1,23 +1,18 @@
 """One experiment's parameters. A value that cannot be is an error at once."""
 
 import dataclasses
-import difflib
 import json
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import torch
 
 from jointlib.contaminate import MIXERS
 from jointlib.strategies import STRATEGIES, parents
+from jointlib.values import ConfigError, check_device, typed, unknown
 
 ROOT = Path(__file__).resolve().parent.parent  # relative paths in profiles start here
-
-
-class ConfigError(ValueError):
-    """A parameter, profile or strategy that does not exist, or a value that it cannot take."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ class Config:
 
     def __post_init__(self) -> None:
         for entry in dataclasses.fields(self):
-            object.__setattr__(self, entry.name, _typed(entry, getattr(self, entry.name)))
+            object.__setattr__(self, entry.name, typed(entry.name, entry.type, getattr(self, entry.name)))
         _check(self)
         strategy = STRATEGIES[self.strategy]  # what it ignores makes no other run: its alpha, its start
         if strategy.alpha is not None:
@@ -139,6 +134,11 @@ _CHOICES = {
     "train_input": ("clean", "noisy", None),
     "test_input": ("clean", "noisy", None),
 }
+_AT_LEAST_0 = ("seed", "seeds", "contamination_seed", "weight_decay")
+_AT_LEAST_1 = ("batch_size", "epochs", "patience", "threads", "metric_workers", "mix_channels", "stem")
+_AT_LEAST_1 += ("frontend_layers", "frontend_channels", "frontend_chunk")
+_AT_LEAST_1 += ("tcn_channels", "tcn_hidden", "tcn_repeats", "tcn_blocks")
+_LEAST = dict.fromkeys(_AT_LEAST_0, 0) | dict.fromkeys(_AT_LEAST_1, 1)
 
 
 def identity(config: Config) -> dict[str, Any]:
@@ -153,27 +153,6 @@ def parent_of(config: Config, strategy: str) -> Config:
     return config.replace(strategy=strategy, init="scratch", overrides=kept)
 
 
-def unknown(what: str, name: str, known: Collection[str]) -> str:
-    """The text of an error: what there is, and what may have been meant."""
-    near = difflib.get_close_matches(str(name), [str(entry) for entry in known], n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {what} {name!r}: {hint}There is {', '.join(map(str, sorted(map(str, known))))}"
-
-
-def _typed(entry: dataclasses.Field, value: Any) -> Any:
-    """A value as its field wants it: numbers that YAML reads as text (1e-3), single values where several may stand."""
-    name, kind = entry.name, entry.type
-    several = any(get_origin(option) is tuple for option in (kind, *get_args(kind)))
-    try:
-        if several and value is not None:
-            return (value,) if isinstance(value, str | int | float) else tuple(value)
-        if kind in (int, float) and (isinstance(value, bool) or kind(value) != float(value)):
-            raise ValueError
-        return kind(value) if kind in (int, float) else value
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{name}={value!r}: expected {getattr(kind, '__name__', kind)}") from error
-
-
 def _check(config: Config) -> None:
     for name, known in _CHOICES.items():
         if getattr(config, name) not in known:
@@ -183,8 +162,18 @@ def _check(config: Config) -> None:
             raise ConfigError(unknown("strategy", name, STRATEGIES))
     if not all(0 <= alpha <= 1 for alpha in (config.alpha, *config.alphas)):
         raise ConfigError(f"alpha={config.alpha}, alphas={config.alphas}: must lie between 0 and 1")
-    for name in ("clip_seconds", "batch_size", "epochs", "patience", "learning_rate", "clip_norm"):
+    for name, least in _LEAST.items():
+        values = getattr(config, name)
+        if values is not None and not all(value >= least for value in _several(values)):
+            raise ConfigError(f"{name}={values!r}: must be {least} or more")
+    for name in ("clip_samples", "learning_rate", "clip_norm"):
         if not getattr(config, name) > 0:
-            raise ConfigError(f"{name}={getattr(config, name)!r}: must be greater than 0")
-    if not config.snr_db:
-        raise ConfigError("snr_db is empty: give at least one SNR in dB, for example [0, 10, 20]")
+            raise ConfigError(f"{name.replace('samples', 'seconds')}: {getattr(config, name)} must be greater than 0")
+    for name in ("snr_db", "snr_db_test", "strategies", "alphas", "seeds", "noise_types_train", "noise_types_test"):
+        if getattr(config, name) == ():
+            raise ConfigError(f"{name} is empty: give at least one value")
+    check_device(config.device)
+
+
+def _several(values: Any) -> tuple:
+    return values if isinstance(values, tuple) else (values,)

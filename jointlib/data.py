@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from jointlib import SAMPLE_RATE, SPLITS
-from jointlib.config import ROOT, Config, ConfigError
+from jointlib.config import ROOT, Config
 from jointlib.contaminate import Contaminator, draw_plan
 from jointlib.corpus import Corpus
 from jointlib.files import write_csv
@@ -19,6 +19,7 @@ from jointlib.noises import Noises, check_disjoint
 from jointlib.progress import Progress
 from jointlib.synthetic import ensure_embedded
 from jointlib.synthetic_speech import EmbeddedSettings
+from jointlib.values import ConfigError
 
 AUDIO_CACHE = ROOT / "data/cache"
 NOISE_OF = {"train": "train", "valid": "train", "test": "test"}  # validation must not hear the test noises

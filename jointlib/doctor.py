@@ -29,9 +29,10 @@ class Diagnosis:
     warnings: list[str]
 
     def __str__(self) -> str:
-        counted = f"{len(self.errors)} error(s), {len(self.warnings)} warning(s)"
-        lines = [f"{self.root}: {counted}", "", self.facts.T.to_string(), ""]
-        return "\n".join(lines + [f"error: {e}" for e in self.errors] + [f"warning: {w}" for w in self.warnings])
+        heading = f"{self.root}: {len(self.errors)} error(s), {len(self.warnings)} warning(s)"
+        lines = [heading, "", self.facts.T.to_string(), ""] if len(self.facts) else [heading]
+        lines += [f"error: {line}" for line in self.errors] + [f"warning: {line}" for line in self.warnings]
+        return "\n".join(lines).rstrip()
 
 
 def examine(path: Path | str, cache: Path | str | None = None) -> list[Diagnosis]:
@@ -138,14 +139,14 @@ def _split_warnings(split: str, rows: pd.DataFrame, manifest: pd.DataFrame) -> l
         lines.append(
             f"data/{split}_data.csv: {len(missing)} intent(s) of train are not in it: {', '.join(missing[:3])}"
         )
-    if rows.speaker.nunique() < 2:
-        lines.append(f"data/{split}_data.csv: one speaker only, so there is no interval over speakers")
+    if split == "test" and rows.speaker.nunique() < 2:
+        lines.append("data/test_data.csv: one speaker only, so there is no interval over speakers")
     if split == "train":
-        rare = rows.intent.value_counts().loc[lambda count: count < 5]
-        lines += [
-            f"data/train_data.csv: {count} utterance(s) of {intent!r}, few to learn from"
-            for intent, count in rare.items()
+        counts = rows.intent.value_counts()
+        rare = [
+            f"data/train_data.csv: {count} utterance(s) of {intent!r}" for intent, count in counts.items() if count < 5
         ]
+        lines += _few([f"{line}, few to learn from" for line in rare])
     return lines
 
 

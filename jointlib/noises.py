@@ -39,7 +39,7 @@ class Noises:
         files = sorted(file for file in folder.glob("*_*.*") if file.is_file())
         manifest = pd.DataFrame({"file": files, "type": [file.stem.rpartition("_")[0] for file in files]})
         if manifest.empty:
-            raise CorpusError(folder, ["missing or without noise files; expected names such as Typing_1.wav"])
+            raise CorpusError(folder, [f"{folder}: missing or without noises; expected names such as Typing_1.wav"])
         absent = sorted(set(types or ()) - set(manifest.type))
         if absent:
             raise CorpusError(folder, [f"no noise of type {absent}; there is {sorted(manifest.type.unique())}"])

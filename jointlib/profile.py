@@ -8,7 +8,8 @@ from typing import Any, get_args
 import yaml
 
 import jointlib
-from jointlib.config import NOT_OF_A_RUN, ROOT, Config, ConfigError, unknown
+from jointlib.config import NOT_OF_A_RUN, ROOT, Config
+from jointlib.values import ConfigError, unknown
 
 PROFILES = Path(__file__).parent / "profiles"
 _NOT_OF_A_VARIANT = (*NOT_OF_A_RUN, "strategy", "alpha", "seed")
@@ -69,7 +70,7 @@ def _fields() -> list[str]:
     return [entry.name for entry in dataclasses.fields(Config)]
 
 
-def _read_profile(profile: str | Path) -> dict[str, Any]:
+def _read_profile(profile: str | Path, seen: tuple[str | Path, ...] = ()) -> dict[str, Any]:
     path = Path(profile)
     if path.suffix not in (".yaml", ".yml"):
         path = PROFILES / f"{profile}.yaml"
@@ -78,12 +79,19 @@ def _read_profile(profile: str | Path) -> dict[str, Any]:
     if not path.is_file():
         names = [file.stem for file in PROFILES.glob("*.yaml")]
         raise ConfigError(f"{unknown('profile', str(profile), names)}, or the path of a YAML file")
-    values = yaml.safe_load(path.read_text()) or {}
-    strange = sorted(set(values) - set(_fields()) - {"base"})
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not readable as YAML ({error})") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected lines of NAME: VALUE, found {type(values).__name__}")
+    strange = sorted(map(str, set(values) - set(_fields()) - {"base"}))
     if strange:
         raise ConfigError("; ".join(f"{path}: {unknown('parameter', name, _fields())}" for name in strange))
     base = values.pop("base", None)
-    return (_read_profile(base) if base else {}) | _own_corpus(values)
+    if base in seen:
+        raise ConfigError(f"{path}: base {base!r} leads back to itself")
+    return (_read_profile(base, (*seen, base)) if base else {}) | _own_corpus(values)
 
 
 def _own_corpus(values: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from jointlib.config import ROOT, Config
+from jointlib.files import write_atomically, write_csv
 from jointlib.profile import load_config
 from jointlib.runs import list_runs
 from jointlib.scores import read_scores
@@ -38,7 +39,8 @@ def write_report(config: Config) -> Path:
     ]
     parts += ["<h2>Executed notebooks</h2><ul>", *pages, "</ul>"]
     report = folder / "report.html"
-    report.write_text(_PAGE.format(title=f"Results of profile {html.escape(config.profile)}", body="\n".join(parts)))
+    page = _PAGE.format(title=f"Results of profile {html.escape(config.profile)}", body="\n".join(parts))
+    write_atomically(report, page.encode())
     return report
 
 
@@ -64,7 +66,7 @@ def write_reference(config: Config, target: Path, readme: Path) -> None:
         record = json.loads((run.pop("folder") / "record.json").read_text())
         kept = ("seconds_since_last_start", "commit", "device", "threads", "platform", "python")
         rows.append(run | {name: record[name] for name in kept} | {"torch": record["versions"]["torch"]})
-    pd.DataFrame(rows).to_csv(target / "runs.csv", index=False)
+    write_csv(target / "runs.csv", pd.DataFrame(rows))
     text = readme.read_text()
     for name in ("tables.md", "overview.md"):
         table = (target / name).read_text().strip()

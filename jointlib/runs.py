@@ -1,31 +1,18 @@
-"""A run on disk: its record, the list of runs, and load_run(folder) -> a model ready to use."""
+"""Runs on disk: the list of them, and load_run(folder) -> a model ready to use."""
 
-import json
-import platform
-import subprocess
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from jointlib import SAMPLE_RATE
 from jointlib.audio import resample
-from jointlib.config import ROOT, Config, identity
 from jointlib.contaminate import LEVEL_DB
+from jointlib.records import FILES, finished, read_config, read_json, read_weights
 from jointlib.strategies import STRATEGIES, Classifier, JointWave
-
-FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "weights.safetensors")
-_PACKAGES = ("torch", "torchaudio", "numpy", "pandas", "pesq", "pystoi", "soundfile")
-
-
-def run_folder(config: Config) -> Path:
-    """Where a run lies when it is finished."""
-    return config.folder / "runs" / config.run_name
 
 
 def build_network(config: dict[str, Any], classes: int) -> nn.Module:
@@ -46,48 +33,11 @@ def build_network(config: dict[str, Any], classes: int) -> nn.Module:
     return STRATEGIES[config["strategy"]].network(frontend, backend, config["mix_channels"])
 
 
-def environment(config: Config) -> dict[str, Any]:
-    """Commit, versions and machine that a run was made with."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=False)
-    device = config.torch_device
-    return {
-        "commit": commit.stdout.strip() or "not a git checkout",
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in _PACKAGES},
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {platform.machine()}",
-        "threads": torch.get_num_threads(),
-    }
-
-
-def finished(folder: Path) -> bool:
-    """Whether a folder holds a whole run."""
-    return all((folder / name).is_file() for name in FILES)
-
-
-def check_identity(folder: Path, config: Config) -> None:
-    """Raise FileExistsError if a folder, finished or not, was trained with another configuration."""
-    stored = json.loads((folder / "config.json").read_text())
-    wanted = identity(config)
-    differing = [
-        f"{name}: {stored.get(name)!r} there, {wanted[name]!r} now"
-        for name in wanted
-        if stored.get(name) != wanted[name]
-    ]
-    if differing:
-        raise FileExistsError(
-            f"{folder} was made with another configuration ({'; '.join(differing)}); remove it, "
-            "or give the new one a profile of its own"
-        )
-
-
 def list_runs(results: Path | str) -> pd.DataFrame:
     """The finished runs below a profile's results folder: folder, strategy, alpha, seed, variant, and its metrics."""
     rows = []
     for folder in sorted(path for path in Path(results, "runs").glob("*") if finished(path)):
-        config = json.loads((folder / "config.json").read_text())
-        metrics = json.loads((folder / "metrics.json").read_text())
+        config, metrics = read_config(folder), read_json(folder / "metrics.json")
         named = {name: config[name] for name in ("strategy", "alpha", "seed", "variant")}
         rows.append({"folder": folder, **named, **metrics["mean"]})
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["folder", "strategy", "alpha", "seed", "variant"])
@@ -97,7 +47,7 @@ def titled_runs(results: Path | str) -> dict[str, Path]:
     """The finished runs of every profile below a results folder, by title: ``JT, α = 0.5, seed 0 · quick``."""
     titles = {}
     for folder in sorted(path for path in Path(results).glob("*/runs/*") if finished(path)):
-        config = json.loads((folder / "config.json").read_text())
+        config = read_config(folder)
         strategy = STRATEGIES[config["strategy"]]
         alpha = f", α = {config['alpha']:g}" if strategy.alpha is None else ""
         variant = f" · {config['variant']}" if config["variant"] else ""
@@ -165,6 +115,7 @@ def load_run(folder: Path | str, device: str = "cpu") -> Run:
 
     Raises:
         FileNotFoundError: the folder does not hold a finished run.
+        RunError: names the file that cannot be used. Nothing in a run folder is ever executed.
     """
     folder = Path(folder)
     if not finished(folder):
@@ -172,7 +123,8 @@ def load_run(folder: Path | str, device: str = "cpu") -> Run:
         raise FileNotFoundError(
             f"{folder}: not a finished run, it lacks {', '.join(missing)}; finished runs lie in results/PROFILE/runs"
         )
-    config = json.loads((folder / "config.json").read_text())
-    model = build_network(config, len(config["intents"]))
-    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    config = read_config(folder)
+    with torch.device("meta"):  # no memory yet: whether the weights fit is known from their names and shapes
+        model = build_network(config, len(config["intents"]))
+    model.load_state_dict(read_weights(folder, model.state_dict()), assign=True)
     return Run(folder, config, config["intents"], model.to(device).eval())

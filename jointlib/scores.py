@@ -1,12 +1,12 @@
 """The per-utterance scores of many runs, and what they come to, with intervals."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap
 
+from jointlib.records import read_config
 from jointlib.runs import list_runs
 from jointlib.strategies import STRATEGIES
 
@@ -34,7 +34,7 @@ def read_scores(results: Path, variant: str = "") -> pd.DataFrame:
 
 def read_run(folder: Path) -> pd.DataFrame:
     """per_utterance.csv of one run, with its strategy, alpha and seed."""
-    config = json.loads((folder / "config.json").read_text())
+    config = read_config(folder)
     named = {name: config[name] for name in ("strategy", "alpha", "seed")}
     texts = {"failed_noisy": str, "failed_enhanced": str}  # empty columns would be read as numbers
     scores = pd.read_csv(folder / "per_utterance.csv", dtype=texts).assign(**named)

@@ -81,7 +81,7 @@ def build_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
 def train_epoch(
     model: nn.Module, data: Data, optimizer: torch.optim.Optimizer, epoch: int, progress: Progress
 ) -> dict[str, float]:
-    """One pass over the train split, in an order and with noises of this epoch; the means of what `train_step` returns."""
+    """One pass over the train split, in an order and with noises of its own; the means of what `train_step` returns."""
     config, strategy = data.config, STRATEGIES[data.config.strategy]
     plan = data.plan("train", epoch if config.fresh_noise else 0)
     shuffle = torch.Generator().manual_seed(config.seed * 100_003 + epoch)

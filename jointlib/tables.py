@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from jointlib.config import ROOT, Config
+from jointlib.files import write_atomically, write_csv
 from jointlib.scores import cells, noisy_cell, read_scores
 from jointlib.strategies import STRATEGIES
 
@@ -129,11 +130,11 @@ def write_tables(config: Config, target: Path) -> None:
     """Write tables.csv (long form), tables.md and overview.md of a profile's runs into a folder."""
     scores = read_scores(config.folder, config.variant)
     target.mkdir(parents=True, exist_ok=True)
-    pd.concat([compare(scores, number) for number in TABLES]).to_csv(target / "tables.csv", index=False)
+    write_csv(target / "tables.csv", pd.concat([compare(scores, number) for number in TABLES]))
     sections = [
         f"**Table {number}. {TABLES[number].caption}**\n\n{paper_table(scores, number).to_markdown()}\n"
         for number in TABLES
     ]
     sections.append(f"In front of the classifier on the wave: {differences(config).loc[STEM, 'here']}.\n")
-    (target / "tables.md").write_text("\n".join(sections))
-    (target / "overview.md").write_text(overview(scores).reset_index().to_markdown(index=False) + "\n")
+    write_atomically(target / "tables.md", "\n".join(sections).encode())
+    write_atomically(target / "overview.md", (overview(scores).reset_index().to_markdown(index=False) + "\n").encode())

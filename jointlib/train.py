@@ -13,20 +13,22 @@ from typing import Any
 import pandas as pd
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from jointlib.checkpoint import Checkpoint
-from jointlib.config import Config, ConfigError, identity, parent_of
+from jointlib.config import Config, identity, parent_of
 from jointlib.corpus import CorpusError
 from jointlib.data import Data, load_data
 from jointlib.evaluate import evaluate, summarise
 from jointlib.files import remove_partial, write_atomically, write_csv, write_json
 from jointlib.profile import load_config
 from jointlib.progress import Progress
-from jointlib.runs import build_network, check_identity, environment, finished, run_folder
+from jointlib.records import RunError, check_identity, environment, finished, run_folder
+from jointlib.runs import build_network, load_run
 from jointlib.steps import build_optimizer, is_better, train_epoch, validate
 from jointlib.strategies import STRATEGIES, parents, set_training
+from jointlib.values import ConfigError
 
 
 def _keep_freed_memory() -> None:
@@ -43,10 +45,8 @@ def _initial_model(config: Config, data: Data) -> tuple[nn.Module, dict[str, str
     origins = {}
     for part, parent in parents(STRATEGIES[config.strategy], config.init).items():
         folder = fit(parent_of(config, parent), data)
-        weights = load_file(folder / "weights.safetensors")
-        prefix = f"{part}."
-        own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-        getattr(model, part).load_state_dict(own)
+        own = getattr(load_run(folder).model, part)
+        getattr(model, part).load_state_dict(own.state_dict())
         origins[part] = folder.name
     return model.to(config.torch_device), origins
 
@@ -154,7 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
         others = {name: yaml.safe_load(value) for name, _, value in (entry.partition("=") for entry in given.set)}
         config = load_config(given.profile, strategy=given.strategy, alpha=given.alpha, seed=given.seed, **others)
         print(fit(config))
-    except (ConfigError, CorpusError, FloatingPointError, OSError) as error:
+    except (ConfigError, CorpusError, RunError, FloatingPointError, OSError) as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
 
 

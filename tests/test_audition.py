@@ -9,7 +9,7 @@ import torchaudio.functional as AF
 
 from jointlib import audition
 from jointlib.audition import SoundError
-from jointlib.corpus import Noises
+from jointlib.noises import Noises
 from jointlib.runs import load_run, titled_runs
 
 RNG = np.random.default_rng(0)

@@ -23,7 +23,8 @@ def batch(size: int = 4, length: int = 3200) -> Batch:
     time = torch.arange(length) / 16_000
     clean = torch.stack([0.1 * torch.sin(2 * torch.pi * 200 * (1 + label) * time) for label in range(size)])[:, None]
     noisy = clean + 0.02 * torch.randn(clean.shape, generator=generator)
-    return Batch(noisy, clean, torch.arange(size), torch.full((size,), length))
+    labels = torch.arange(size)
+    return Batch(noisy, clean, labels, torch.full((size,), length), rows=labels)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

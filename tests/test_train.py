@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from jointlib.profile import load_config
-from jointlib.runs import FILES, list_runs, load_run
+from jointlib.records import FILES
+from jointlib.runs import list_runs, load_run
 from jointlib.steps import learning_rate
 from jointlib.train import fit, main
 
