@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from jointlib.files import write_atomically
+from jointlib.records import RunError
 
 
 class Checkpoint:
@@ -39,7 +40,7 @@ class Checkpoint:
         """Restore model and optimiser; return the best weights so far and the history.
 
         Raises:
-            ValueError: the file is damaged.
+            RunError: the file is damaged.
         """
         parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
         try:
@@ -47,7 +48,7 @@ class Checkpoint:
                 history = json.loads(opened.metadata()["history"])
             tensors = load_file(self.file)
         except (SafetensorError, TypeError, KeyError, ValueError) as error:
-            raise ValueError(f"{self.file}: damaged ({error}); remove it, and the run starts over") from error
+            raise RunError(f"{self.file}: damaged ({error}); remove it, and the run starts over") from error
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = value

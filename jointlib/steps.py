@@ -95,7 +95,7 @@ def train_epoch(
             terms = train_step(model, batch, optimizer, config)
         except FloatingPointError as error:
             where = f"epoch {epoch}, step {step}, learning rate {optimizer.param_groups[0]['lr']:.4g}"
-            utterances = ", ".join(plan.path[batch.rows.cpu()])
+            utterances = ", ".join(plan.path[batch.rows.tolist()])
             raise FloatingPointError(f"{where}: {error}. Utterances: {utterances}") from error
         for name, term in terms.items():
             sums[name] = sums.get(name, 0) + term * len(batch.labels)

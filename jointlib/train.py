@@ -99,10 +99,12 @@ def fit(config: Config, data: Data | None = None) -> Path:
         OSError: the results folder cannot be written (full, read-only); what was there is as it was.
     """
     folder = run_folder(config)
+    if finished(folder):
+        check_identity(folder, config)
+        return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parents[1] / f".{folder.name}.lock"):
-        if finished(folder):
-            check_identity(folder, config)
+        if finished(folder):  # by another process, in the meantime
             return folder
         _keep_freed_memory()
         if config.threads is not None:

@@ -1,5 +1,6 @@
 """A tiny corpus of tones in FSC layout and tiny noises in MS-SNSD layout, which the tests below run on."""
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +95,10 @@ def tiny_profile(tmp_path_factory) -> Path:
 def tiny_runs(tiny_profile: Path) -> dict[str, Path]:
     """Folders of a tiny JT, BN and classifier."""
     return {name: fit(load_config(tiny_profile, strategy=name)) for name in ("jt", "bn", "classifier_clean")}
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

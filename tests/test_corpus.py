@@ -118,7 +118,7 @@ def test_noise_types(noise_root):
     assert len(Noises.read(noise_root / "noise_train", ["Typing"]).audio.lengths) == 2
     with pytest.raises(CorpusError, match="no noise of type"):
         Noises.read(noise_root / "noise_train", ["Thunder"])
-    with pytest.raises(CorpusError, match="missing or without noise files"):
+    with pytest.raises(CorpusError, match="missing or without noises"):
         Noises.read(noise_root / "nowhere")
 
 

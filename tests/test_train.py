@@ -1,9 +1,4 @@
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pandas as pd
 import pytest
@@ -33,30 +28,6 @@ def test_a_run_is_complete_and_repeats_to_the_last_bit(profile, tmp_path, strate
     assert metrics["mean"]["mse_enhanced"] == pytest.approx(scores.mse_enhanced.mean())
     record = json.loads((folder / "record.json").read_text())
     assert record["seed"] == 0 and record["versions"]["torch"] == torch.__version__.partition("+")[0]
-
-
-def test_a_killed_run_ends_as_an_uninterrupted_one(profile, tmp_path):
-    """SIGKILL in the middle of the third epoch; the next start goes on from the checkpoint."""
-    options = {"strategy": "jt", "epochs": 6, "batch_size": 1}
-    whole = fit(load_config(profile, **options))
-    killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "jointlib.train", "--profile", str(profile), "--strategy", "jt", "--set"]
-    command += ["epochs=6", "batch_size=1", f"results={killed}"]
-    checkpoint = killed / "tiny" / "runs" / f"{whole.name}.partial" / "checkpoint.safetensors"
-    process = subprocess.Popen(command)
-    try:
-        stamps: set[int] = set()
-        while len(stamps) < 2:
-            assert process.poll() is None, "it ended before it could be killed"
-            if checkpoint.exists():
-                stamps.add(checkpoint.stat().st_mtime_ns)
-            time.sleep(0.002)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    assert not (killed / "tiny" / "runs" / whole.name).exists()
-    main([*command[3:]])
-    assert files(killed / "tiny" / "runs" / whole.name) == files(whole)
 
 
 def test_a_finished_run_is_not_trained_again(profile):

@@ -1,0 +1,203 @@
+"""Kill training and the pipeline at random moments, start them again, and compare what they end with. Prints JSON.
+
+``python -m benchmarks.kills [--training 50] [--pipeline 10] [--seed 0]``; about a quarter of an hour on two cores.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psutil
+import torch
+
+from jointlib import checkpoint, train
+from jointlib.config import ROOT, Config
+from jointlib.profile import load_config
+
+# What the victim announces when it begins; a kill falls somewhere between that and its usual end.
+PHASES = {
+    "reading": (train, "load_data"),
+    "step": (train, "train_epoch"),
+    "validation": (train, "validate"),
+    "checkpoint": (checkpoint.Checkpoint, "save"),
+    "evaluation": (train, "evaluate"),
+    "writing": (train, "write_csv"),
+    "record": (train, "write_json"),
+}
+COMPARED = ("*.csv", "*.md", "config.json", "metrics.json", "*.safetensors")
+PIPELINE = [
+    "--cores",
+    "2",
+    "--nolock",
+    "--rerun-incomplete",
+    "--rerun-triggers",
+    "mtime",
+    "--quiet",
+    "rules",
+    "host",
+    "--config",
+]
+
+
+def _victim(config: Config, announce: Connection) -> None:
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)
+    torch.set_num_threads(1)
+    for phase, (owner, name) in PHASES.items():
+        setattr(owner, name, _announced(getattr(owner, name), phase, announce))
+    train.fit(config)
+
+
+def _announced(function, phase: str, announce: Connection):
+    def wrapped(*arguments, **options):
+        announce.send((phase, "begin", time.monotonic()))
+        result = function(*arguments, **options)
+        announce.send((phase, "end", time.monotonic()))
+        return result
+
+    return wrapped
+
+
+def attempt(config: Config, phase: str = "", nth: int = 0, delay: float = 0.0) -> tuple[bool, list[tuple]]:
+    """Train in a forked process, and kill it `delay` seconds into the nth time that it does `phase`.
+
+    Returns:
+        Whether it was killed, and what it announced.
+
+    Raises:
+        RuntimeError: it ended with an error of its own.
+    """
+    reader, writer = Pipe(duplex=False)
+    process = get_context("fork").Process(target=_victim, args=(config, writer))
+    process.start()
+    writer.close()
+    announced = []
+    while True:
+        try:
+            announced.append(reader.recv())
+        except EOFError:
+            break
+        if announced[-1][:2] == (phase, "begin"):
+            nth -= 1
+        if nth < 0:
+            time.sleep(delay)
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.join()
+    if process.exitcode not in (0, -signal.SIGKILL):
+        raise RuntimeError(f"training ended with exit status {process.exitcode}")
+    return process.exitcode != 0, announced
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Everything that must be the same: tables, plans, histories, scores, metrics, weights."""
+    files = sorted(file for pattern in COMPARED for file in folder.rglob(pattern))
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def differences(wanted: dict[str, bytes], found: dict[str, bytes]) -> list[str]:
+    """Names of files that differ, are missing or are too many."""
+    return sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+
+
+def usual_seconds(announced: list[tuple]) -> dict[str, float]:
+    """How long each phase lasted at most."""
+    begun: dict[str, float] = {}
+    lasting = dict.fromkeys(PHASES, 0.0)
+    for phase, what, now in announced:
+        if what == "begin":
+            begun[phase] = now
+        else:
+            lasting[phase] = max(lasting[phase], now - begun[phase])
+    return lasting
+
+
+def kill_training(config: Config, kills: int, seed: int = 0) -> dict[str, object]:
+    """Train a run, killed each time in another phase until it comes to its end; then the next, until `kills` are done.
+
+    Returns:
+        kills, in all and by phase; finished: runs that came to their end; different: files not as in a run left alone.
+    """
+    rng, counted, different = random.Random(seed), Counter(), []
+    with tempfile.TemporaryDirectory() as folder:
+        _, announced = attempt(config.replace(results=f"{folder}/whole"))
+        lasting, wanted, finished, killed = usual_seconds(announced), content(Path(folder, "whole")), 0, False
+        while killed or counted.total() < kills:
+            results = Path(folder, f"killed{finished}")
+            phase = list(PHASES)[counted.total() % len(PHASES)] if counted.total() < kills else ""
+            nth, delay = rng.choice((0, 0, 1)), rng.uniform(0, lasting.get(phase, 0.0))
+            killed, _ = attempt(config.replace(results=str(results)), phase, nth, delay)
+            if killed:
+                counted[phase] += 1
+            else:
+                different += differences(wanted, content(results)) + [str(file) for file in results.rglob("*.partial")]
+                finished += 1
+    return {"kills": counted.total(), **counted, "finished": finished, "different": different}
+
+
+def _pipeline(results: Path, lives: float | None, orphans: bool, log: Path) -> bool:
+    """Run the pipeline of smoke; killed after `lives` seconds, with all its processes or alone. Whether it was."""
+    command = [sys.executable, "-m", "snakemake", *PIPELINE, "profile=smoke", f"results={results}"]
+    with log.open("a") as stream:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=stream, stderr=stream, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+        try:
+            process.wait(lives)
+        except subprocess.TimeoutExpired:
+            family = [psutil.Process(process.pid)]
+            family += [] if orphans else family[0].children(recursive=True)
+            for member in family:
+                member.kill()
+            process.wait()
+            return True
+    if process.returncode:
+        raise RuntimeError(f"the pipeline ended with exit status {process.returncode}:\n{log.read_text()[-3000:]}")
+    return False
+
+
+def kill_pipeline(kills: int, seed: int = 0) -> dict[str, object]:
+    """The same with the pipeline as a whole; every other time its notebooks live on as orphans."""
+    rng, counted, different, finished = random.Random(seed), Counter(), [], 0
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        started = time.monotonic()
+        _pipeline(Path(folder, "whole"), None, False, log)
+        lasting, wanted, killed = time.monotonic() - started, content(Path(folder, "whole")), False
+        while killed or counted.total() < kills:
+            lives = rng.uniform(0.1, 0.5) * lasting if counted.total() < kills else None
+            orphans = counted.total() % 2 == 1
+            killed = _pipeline(Path(folder, f"killed{finished}"), lives, orphans, log)
+            if killed:
+                counted["alone" if orphans else "with all its processes"] += 1
+            else:
+                different += differences(wanted, content(Path(folder, f"killed{finished}")))
+                finished += 1
+    return {"kills": counted.total(), **counted, "finished": finished, "different": different}
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__)
+    parser.add_argument("--training", type=int, default=50, help="how many times training is killed")
+    parser.add_argument("--pipeline", type=int, default=10, help="how many times the pipeline is killed")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    given = parser.parse_args()
+    config = load_config("smoke", strategy="jt", init="pretrained", epochs=3)
+    print(json.dumps({"training": kill_training(config, given.training, given.seed)}), flush=True)
+    if given.pipeline:
+        print(json.dumps({"pipeline": kill_pipeline(given.pipeline, given.seed)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
