@@ -35,18 +35,7 @@ PHASES = {
     "record": (train, "write_json"),
 }
 COMPARED = ("*.csv", "*.md", "config.json", "metrics.json", "*.safetensors")
-PIPELINE = ["--cores", "2", "--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "rules", "host"]
-    "--cores",
-    "2",
-    "--nolock",
-    "--rerun-incomplete",
-    "--rerun-triggers",
-    "mtime",
-    "--quiet",
-    "rules",
-    "host",
-    "--config",
-]
+PIPELINE = "--cores 2 --nolock --rerun-incomplete --rerun-triggers mtime --quiet rules host --config".split()  # noqa: SIM905
 
 
 def _victim(config: Config, announce: Connection) -> None:
@@ -147,7 +136,7 @@ def kill_training(config: Config, kills: int, seed: int = 0) -> dict[str, object
 
 def _pipeline(results: Path, lives: float | None, orphans: bool, log: Path) -> bool:
     """Run the pipeline of smoke; killed after `lives` seconds, with all its processes or alone. Whether it was."""
-    command = [sys.executable, "-m", "snakemake", *PIPELINE, "--config", "profile=smoke", f"results={results}"]
+    command = [sys.executable, "-m", "snakemake", *PIPELINE, "profile=smoke", f"results={results}"]
     with log.open("a") as stream:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=stream, stderr=stream, env=os.environ | {"OMP_NUM_THREADS": "1"}
