@@ -1,7 +1,10 @@
 # The grid: every notebook executed with papermill, one process a cell. `snakemake -n` shows the plan.
 #   snakemake --cores 2 --config profile=grid            any field of jointlib.config.Config may follow, e.g. init=pretrained
 import json
+import shlex
+import subprocess
 import sys
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -84,7 +87,7 @@ def parameters(cell=None, **more):
     return json.dumps(values)
 
 
-PAPERMILL = f"{sys.executable} -m papermill --log-level WARNING --no-progress-bar -k python3"
+PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill --log-level WARNING --no-progress-bar -k python3"
 EXECUTED = f"{RESULTS}/notebooks"
 SUMMARIES = ("04_tables", "05_figures", "06_audition")
 
@@ -105,7 +108,7 @@ rule contaminate:
         yaml=parameters(),
     threads: workflow.cores
     shell:
-        "{PAPERMILL} {input} {log.notebook} -y {params.yaml:q} >/dev/null"
+        "{PAPERMILL} {input:q} {log.notebook:q} -y {params.yaml:q} >/dev/null"
 
 
 rule cell:
@@ -122,7 +125,7 @@ rule cell:
     threads: BASE.threads or workflow.cores
     priority: urgency
     shell:
-        "{PAPERMILL} {input.notebook} {log.notebook} -y {params.yaml:q} >/dev/null"
+        "{PAPERMILL} {input.notebook:q} {log.notebook:q} -y {params.yaml:q} >/dev/null"
 
 
 rule summary:
@@ -138,7 +141,7 @@ rule summary:
     wildcard_constraints:
         summary="|".join(SUMMARIES),
     shell:
-        "{PAPERMILL} {input.notebook} {log.notebook} -y {params.yaml:q} >/dev/null"
+        "{PAPERMILL} {input.notebook:q} {log.notebook:q} -y {params.yaml:q} >/dev/null"
 
 
 rule report:
@@ -147,5 +150,6 @@ rule report:
     output:
         f"{RESULTS}/report.html",
     run:
-        shell("{sys.executable} -m jupyter nbconvert --to html --log-level ERROR {EXECUTED}/*.ipynb")
+        notebooks = sorted(Path(EXECUTED).glob("*.ipynb"))
+        subprocess.run([sys.executable, "-m", "jupyter", "nbconvert", "--to=html", "--log-level=ERROR", *notebooks], check=True)
         write_report(BASE)

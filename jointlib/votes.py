@@ -1,6 +1,7 @@
 """Blind votes as plain functions: trials drawn by a seed, votes kept one by one, what they come to."""
 
 import csv
+import io
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -55,6 +56,7 @@ def append_vote(file: Path, vote: Mapping[str, Any]) -> None:
     fresh = not file.exists() or file.stat().st_size == 0
     if not fresh:
         _check(file)
+        os.truncate(file, len(_whole_lines(file)))
     with file.open("a", newline="") as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         if fresh:
@@ -69,8 +71,14 @@ def read_votes(file: Path) -> pd.DataFrame:
     if not file.exists():
         return pd.DataFrame(columns=COLUMNS)
     _check(file)
-    votes = pd.read_csv(file, dtype={"voter": str}, keep_default_na=False)
+    votes = pd.read_csv(io.BytesIO(_whole_lines(file)), dtype={"voter": str}, keep_default_na=False)
     return votes.drop_duplicates([*SESSION, "trial"], keep="last").reset_index(drop=True)
+
+
+def _whole_lines(file: Path) -> bytes:
+    """The file without a last line that has no end: half a vote, of a kernel that was killed."""
+    content = file.read_bytes()
+    return content[: content.rfind(b"\n") + 1]
 
 
 def _check(file: Path) -> None:

@@ -171,6 +171,14 @@ def test_a_second_pipeline_says_so(tmp_path):
     assert not (tmp_path / "smoke" / "runs").exists()
 
 
+def test_a_results_folder_with_a_command_for_a_name(tmp_path):
+    results = tmp_path / "a b'; touch planted; '$(touch planted)"
+    wanted = results / "smoke" / "contamination" / "test.csv"
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--nolock", str(wanted)]
+    subprocess.run([*command, "--config", "profile=smoke", f"results={results}"], cwd=ROOT, check=True)
+    assert len(pd.read_csv(wanted)) == 31 and not (ROOT / "planted").exists()
+
+
 class _Stay(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_arguments):
         return None

@@ -57,6 +57,17 @@ def test_votes_are_kept_one_by_one_and_the_last_counts(tmp_path):
     assert len(found) == 3 and found.vote[found.trial == 0].item() == "B" and set(found.voter) == {"007"}
 
 
+@pytest.mark.parametrize("cut", [1, 2, 20, 60])
+def test_half_a_vote_is_no_vote(tmp_path, cut):
+    file = tmp_path / "votes.csv"
+    for trial in range(3):
+        votes.append_vote(file, vote(trial, "A"))
+    file.write_bytes(file.read_bytes()[:-cut])  # the kernel was killed while it wrote
+    assert len(votes.read_votes(file)) == 2
+    votes.append_vote(file, vote(2, "B"))
+    assert list(votes.read_votes(file).vote) == ["A", "A", "B"]
+
+
 def test_who_is_still_voting_is_left_out():
     series = [vote(trial, "A") for trial in range(3)] + [vote(trial, "A", voter="bob") for trial in range(2)]
     found = votes.finished(pd.DataFrame(series))
