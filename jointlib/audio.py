@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,9 +21,11 @@ from torch import Tensor
 
 from jointlib import SAMPLE_RATE
 from jointlib.files import remove_partial, write_atomically
+from jointlib.packed import PackedAudio
 from jointlib.progress import Progress
 
 _ABOUT = ("sample_rate", "channels", "rms", "clipped", "samples", "digest", "problem")  # what the cache says of a file
+TAIL = 160_000  # samples of silence behind the last file, so that clips of it need no copy of the rest
 FULL_SCALE = 32767 / 32768  # a sample of this size or above is clipped
 
 
@@ -74,46 +75,6 @@ def resample(wave: Tensor, sample_rate: int, new_rate: int = SAMPLE_RATE) -> Ten
     return torch.from_numpy(scipy.signal.resample(wave.numpy(), length, axis=-1).astype(np.float32))
 
 
-@dataclass
-class PackedAudio:
-    """Waveforms of many files end to end.
-
-    Attributes:
-        samples: int16, all files. starts, lengths: int64 (N,), in samples. digests: a hash of each file's samples.
-        sources: a row a file: sample_rate (Hz) and channels it had, rms and clipped (share of samples at full scale).
-    """
-
-    samples: Tensor
-    starts: Tensor
-    lengths: Tensor
-    digests: list[str]
-    sources: pd.DataFrame = field(default_factory=pd.DataFrame)
-
-    def to(self, device: torch.device | str) -> "PackedAudio":
-        """The same on another device."""
-        tensors = (tensor.to(device) for tensor in (self.samples, self.starts, self.lengths))
-        return PackedAudio(*tensors, self.digests, self.sources)
-
-    def wave(self, index: int) -> Tensor:
-        """File `index` as a whole: float32 (T,), on the CPU."""
-        start = int(self.starts[index])
-        return self.samples[start : start + int(self.lengths[index])].cpu() / 32768
-
-    def clips(self, index: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """Cut or zero-pad the files `index` (B,) to `length` samples: float32 (B, length) and true lengths (B,)."""
-        lengths = self.lengths[index].clamp(max=length)
-        time = torch.arange(length, device=self.samples.device)
-        inside = time < lengths[:, None]  # (B, length)
-        position = torch.where(inside, self.starts[index][:, None] + time, 0)
-        return self.samples[position] * (inside / 32768), lengths
-
-    def loops(self, index: Tensor, offsets: Tensor, length: int) -> Tensor:
-        """Read `length` samples of files `index` (B,) from `offsets` (B,) on, starting over at a file's end."""
-        time = torch.arange(length, device=self.samples.device) + offsets[:, None]
-        position = self.starts[index][:, None] + time % self.lengths[index][:, None]
-        return self.samples[position] / 32768
-
-
 def pack(files: Sequence[Path], cache: Path, title: str) -> tuple[PackedAudio, pd.Series]:
     """Read files as 16 kHz mono into one memory-mapped array; from the cache when their contents are known.
 
@@ -139,8 +100,7 @@ def pack(files: Sequence[Path], cache: Path, title: str) -> tuple[PackedAudio, p
     lengths = torch.tensor(about.pop("samples").to_numpy(dtype=np.int64))
     problems = about.pop("problem")
     # mode "c": torch wants writable memory; nothing is ever written back to the file
-    packed = cache / f"{key}.int16"
-    samples = torch.from_numpy(np.memmap(packed, np.int16, "c") if packed.stat().st_size else np.zeros(0, np.int16))
+    samples = torch.from_numpy(np.memmap(cache / f"{key}.int16", np.int16, "c"))
     return PackedAudio(samples, lengths.cumsum(0) - lengths, lengths, about.pop("digest").tolist(), about), problems
 
 
@@ -152,7 +112,7 @@ def _threaded(function: Any, files: Sequence[Path]) -> Iterator[Any]:
 
 
 def _content_key(files: Sequence[Path]) -> str:
-    digest = hashlib.blake2b(b"2", digest_size=16)  # 2: what the cache holds of a file
+    digest = hashlib.blake2b(b"3", digest_size=16)  # 3: what the cache holds of a file
     for part in _threaded(lambda path: hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest(), files):
         digest.update(part)
     return digest.hexdigest()
@@ -185,6 +145,7 @@ def _write_pack(files: Sequence[Path], cache: Path, key: str, title: str) -> Non
             digest = hashlib.blake2b(samples, digest_size=16).hexdigest()
             abouts.append(about | {"samples": len(samples), "digest": digest})
             progress.advance()
+        packed.write(bytes(2 * TAIL))
         packed.flush()
         os.fsync(packed.fileno())
     partial.rename(cache / f"{key}.int16")

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from jointlib import SPLITS
-from jointlib.audio import PackedAudio
 from jointlib.corpus import Corpus
 from jointlib.noises import Noises
+from jointlib.packed import PackedAudio
 
 LEVEL_DB = -25.0  # dBFS RMS of speech and of noise before they are mixed, as in MS-SNSD
 PEAK = 0.99  # a mixture above this is rescaled, speech and noise together
@@ -24,14 +24,19 @@ MIXERS = {"exact": 1.0, "ms_snsd": 0.5}
 class Mixture(NamedTuple):
     """A contaminated batch: noisy = clean + noise, with clean = speech_gain * speech, noise = noise_gain * recording.
 
-    noisy, clean: (B, T). realised_snr_db, speech_gain, noise_gain: (B,).
+    noisy, clean: (B, T). lengths (in samples), speech_gain, noise_gain: (B,).
     """
 
     noisy: Tensor
     clean: Tensor
-    realised_snr_db: Tensor
+    lengths: Tensor
     speech_gain: Tensor
     noise_gain: Tensor
+
+    @property
+    def realised_snr_db(self) -> Tensor:
+        """Measured on the mixture: (B,)."""
+        return 20 * torch.log10(_rms(self.clean, self.lengths) / _rms(self.noisy - self.clean, self.lengths))
 
 
 def _rms(wave: Tensor, lengths: Tensor) -> Tensor:
@@ -48,17 +53,16 @@ def mix(speech: Tensor, noise: Tensor, lengths: Tensor, snr_db: Tensor, mixer: s
     Raises:
         KeyError: an unknown mixer.
     """
-    inside = torch.arange(speech.shape[-1], device=speech.device) < lengths[:, None]
-    noise = noise * inside
+    padding = torch.arange(speech.shape[-1], device=speech.device) >= lengths[:, None]
+    noise = noise.masked_fill(padding, 0)
     level = 10 ** (LEVEL_DB / 20)
     speech_gain = level / _rms(speech, lengths)  # (B,)
     noise_gain = level / _rms(noise, lengths) * 10 ** (-MIXERS[mixer] * snr_db / 20)
-    peak = (speech * speech_gain[:, None] + noise * noise_gain[:, None]).abs().amax(dim=-1)
+    noisy = (noise * noise_gain[:, None]).addcmul_(speech, speech_gain[:, None])
+    peak = noisy.abs().amax(dim=-1)
     unclipped = (PEAK / peak.clamp_min(1e-8)).clamp(max=1.0)
     speech_gain, noise_gain = speech_gain * unclipped, noise_gain * unclipped
-    clean, added = speech * speech_gain[:, None], noise * noise_gain[:, None]
-    realised = 20 * torch.log10(_rms(clean, lengths) / _rms(added, lengths))
-    return Mixture(clean + added, clean, realised, speech_gain, noise_gain)
+    return Mixture(noisy.mul_(unclipped[:, None]), speech * speech_gain[:, None], lengths, speech_gain, noise_gain)
 
 
 def draw_plan(
@@ -109,15 +113,15 @@ class Contaminator:
     def __len__(self) -> int:
         return len(self.utterance)
 
-    def mix(self, rows: Tensor) -> tuple[Mixture, Tensor]:
-        """Mix the plan's rows (B,): the mixture and the true lengths (B,) in samples."""
+    def mix(self, rows: Tensor) -> Mixture:
+        """Mix the plan's rows (B,)."""
         speech, lengths = self._speech.clips(self.utterance[rows], self._length)
         noise = self._recordings.loops(self.noise[rows], self.offset[rows], self._length)
-        return mix(speech, noise, lengths, self.snr_db[rows], self._mixer), lengths
+        return mix(speech, noise, lengths, self.snr_db[rows], self._mixer)
 
     def realise(self, plan: pd.DataFrame, batch_size: int = 64) -> pd.DataFrame:
         """Add realised_snr_db, speech_gain and noise_gain to the plan, as mixing gives them."""
         names = ("realised_snr_db", "speech_gain", "noise_gain")
-        batches = [self.mix(rows)[0] for rows in torch.arange(len(self), device=self.snr_db.device).split(batch_size)]
+        batches = [self.mix(rows) for rows in torch.arange(len(self), device=self.snr_db.device).split(batch_size)]
         values = {name: torch.cat([getattr(batch, name) for batch in batches]).cpu().numpy() for name in names}
         return plan.assign(**values)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from jointlib import COLUMNS, SPLITS
-from jointlib.audio import PackedAudio, pack
+from jointlib.audio import pack
+from jointlib.packed import PackedAudio
 
 CACHE = Path("cache")  # under the data folder
 SILENCE = 1e-4  # RMS, -80 dBFS: at 16 bits hardly more than the last one

@@ -60,9 +60,9 @@ class Data:
         contaminator = self.contaminator(split, plan)
         order = torch.arange(len(plan)) if order is None else order
         for rows in order.to(self.labels.device).split(self.config.batch_size):
-            mixture, lengths = contaminator.mix(rows)
+            mixture = contaminator.mix(rows)
             labels = self.labels[contaminator.utterance[rows]]
-            yield Batch(mixture.noisy.unsqueeze(1), mixture.clean.unsqueeze(1), labels, lengths, rows)
+            yield Batch(mixture.noisy.unsqueeze(1), mixture.clean.unsqueeze(1), labels, mixture.lengths, rows)
 
 
 def check_sources(config: Config) -> None:
@@ -144,7 +144,7 @@ def export_wavs(data: Data, plans: dict[str, pd.DataFrame], folder: Path) -> Pat
                 longest = int(lengths[plan.utterance[row]])
                 noise = data.noises[NOISE_OF[split]].audio
                 contaminator = Contaminator(plan, data.corpus.audio, noise, longest, data.config.mixer)
-                mixture, _ = contaminator.mix(torch.tensor([row], device=lengths.device))
+                mixture = contaminator.mix(torch.tensor([row], device=lengths.device))
                 target = folder / Path(plan.path[row]).with_suffix(".wav")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 soundfile.write(target, mixture.noisy[0].cpu().numpy(), SAMPLE_RATE, subtype="PCM_16")

@@ -9,8 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from jointlib.audio import PackedAudio, pack
+from jointlib.audio import pack
 from jointlib.corpus import CACHE, CorpusError
+from jointlib.packed import PackedAudio
 
 
 @dataclass

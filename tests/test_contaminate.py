@@ -4,10 +4,10 @@ import pytest
 import soundfile
 import torch
 
-from jointlib.audio import PackedAudio
 from jointlib.contaminate import Contaminator, draw_plan, mix
 from jointlib.corpus import Corpus, CorpusError
 from jointlib.noises import Noises
+from jointlib.packed import PackedAudio
 
 
 def snr(clean: torch.Tensor, noisy: torch.Tensor, length: int) -> float:
@@ -116,5 +116,5 @@ def test_plan_with_gains_rebuilds_the_mixture(drawn):
     row = realised.iloc[2]
     speech, _ = corpus.audio.clips(torch.tensor([row.utterance]), 8000)
     noise = noises.audio.loops(torch.tensor([row.noise]), torch.tensor([row.offset]), 8000)
-    noisy = contaminator.mix(torch.tensor([2]))[0].noisy
+    noisy = contaminator.mix(torch.tensor([2])).noisy
     torch.testing.assert_close(noisy, speech * row.speech_gain + noise * row.noise_gain, check_dtype=False)

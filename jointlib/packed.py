@@ -1,0 +1,68 @@
+"""Waveforms of many files end to end on one device, and batches of clips cut from them without an index a sample."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+
+@dataclass
+class PackedAudio:
+    """Waveforms of many files end to end.
+
+    Attributes:
+        samples: int16, all files, and possibly more behind them. starts, lengths: int64 (N,), in samples.
+        digests: a hash of each file's samples.
+        sources: a row a file: sample_rate (Hz) and channels it had, rms and clipped (share of samples at full scale).
+        margin: how many samples of each file are its own beginning, repeated.
+    """
+
+    samples: Tensor
+    starts: Tensor
+    lengths: Tensor
+    digests: list[str]
+    sources: pd.DataFrame = field(default_factory=pd.DataFrame)
+    margin: int = 0
+    _looped: "PackedAudio | None" = None
+
+    def __post_init__(self) -> None:
+        self._last = int(self.starts.max()) if len(self.starts) else 0
+
+    def to(self, device: torch.device | str) -> "PackedAudio":
+        """The same on another device."""
+        tensors = (tensor.to(device) for tensor in (self.samples, self.starts, self.lengths))
+        return PackedAudio(*tensors, self.digests, self.sources)
+
+    def wave(self, index: int) -> Tensor:
+        """File `index` as a whole: float32 (T,), on the CPU."""
+        start = int(self.starts[index])
+        return self.samples[start : start + int(self.lengths[index])].cpu() / 32768
+
+    def clips(self, index: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Cut or zero-pad the files `index` (B,) to `length` samples: float32 (B, length) and true lengths (B,)."""
+        lengths = self.lengths[index].clamp(max=length)
+        padding = torch.arange(length, device=self.samples.device) >= lengths[:, None]
+        return self._rows(self.starts[index], length).masked_fill_(padding, 0), lengths
+
+    def loops(self, index: Tensor, offsets: Tensor, length: int) -> Tensor:
+        """Read `length` samples of files `index` (B,) from `offsets` (B,) on, starting over at a file's end."""
+        if self._looped is None or self._looped.margin < length:
+            self._looped = self._repeated(1 << (length - 1).bit_length())
+        looped = self._looped
+        return looped._rows(looped.starts[index] + offsets % self.lengths[index], length)
+
+    def _rows(self, starts: Tensor, length: int) -> Tensor:
+        """float32 (B, length) from each of `starts` (B,) on: rows of a view in which every sample begins a row."""
+        if len(self.samples) < self._last + length:
+            self.samples = torch.nn.functional.pad(self.samples, (0, self._last + length - len(self.samples)))
+        every = self.samples.as_strided((len(self.samples) - length + 1, length), (1, 1))
+        return every.index_select(0, starts).float().mul_(1 / 32768)
+
+    def _repeated(self, margin: int) -> "PackedAudio":
+        """Every file and, behind it, `margin` samples of its repetition."""
+        ends = (self.starts + self.lengths).tolist()
+        files = [self.samples[start:end] for start, end in zip(self.starts.tolist(), ends, strict=True)]
+        copies = [file.repeat(1 + -(-margin // len(file)))[: len(file) + margin] for file in files]
+        lengths = self.lengths + margin
+        return PackedAudio(torch.cat(copies), lengths.cumsum(0) - lengths, lengths, self.digests, margin=margin)
