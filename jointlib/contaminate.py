@@ -11,7 +11,7 @@ from torch import Tensor
 from jointlib import SPLITS
 from jointlib.corpus import Corpus
 from jointlib.noises import Noises
-from jointlib.packed import PackedAudio
+from jointlib.packed import PackedAudio, inside
 
 LEVEL_DB = -25.0  # dBFS RMS of speech and of noise before they are mixed, as in MS-SNSD
 PEAK = 0.99  # a mixture above this is rescaled, speech and noise together
@@ -53,8 +53,7 @@ def mix(speech: Tensor, noise: Tensor, lengths: Tensor, snr_db: Tensor, mixer: s
     Raises:
         KeyError: an unknown mixer.
     """
-    padding = torch.arange(speech.shape[-1], device=speech.device) >= lengths[:, None]
-    noise = noise.masked_fill(padding, 0)
+    noise = noise * inside(lengths, noise.shape[-1])
     level = 10 ** (LEVEL_DB / 20)
     speech_gain = level / _rms(speech, lengths)  # (B,)
     noise_gain = level / _rms(noise, lengths) * 10 ** (-MIXERS[mixer] * snr_db / 20)

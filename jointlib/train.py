@@ -31,7 +31,7 @@ from jointlib.strategies import STRATEGIES, parents, set_training
 from jointlib.values import ConfigError
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep freed blocks: handing them back and faulting them in again costs a CPU run half its time."""
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
         libc = ctypes.CDLL(None)
@@ -106,7 +106,7 @@ def fit(config: Config, data: Data | None = None) -> Path:
     with FileLock(folder.parents[1] / f".{folder.name}.lock"):
         if finished(folder):  # by another process, in the meantime
             return folder
-        _keep_freed_memory()
+        keep_freed_memory()
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         data = load_data(config) if data is None else replace(data, config=config)
