@@ -17,7 +17,7 @@ from filelock import FileLock
 from torch import nn
 
 from jointlib import SAMPLE_RATE
-from jointlib.data import Data
+from jointlib.data import Batch, Data
 from jointlib.files import write_csv
 from jointlib.progress import Progress
 from jointlib.strategies import STRATEGIES
@@ -92,22 +92,34 @@ def _collect(scores: Iterable[dict[str, Any]], progress: Progress) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+
+
 def noisy_quality(data: Data, plan: pd.DataFrame) -> pd.DataFrame:
-    """`quality` of the unprocessed noisy test speech, a row per row of the plan; computed once per plan and kept."""
-    config = data.config
-    audio = [data.corpus.audio.digests, data.noises["test"].audio.digests]
-    made_of = f"{plan.to_csv()}{config.mixer}{config.clip_samples}{audio}"
-    key = hashlib.blake2b(made_of.encode(), digest_size=6).hexdigest()
-    file = config.folder / "contamination" / f"noisy_quality_{key}.csv"
+    """`quality` of the unprocessed noisy test speech, a row per row of the plan."""
+    pairs: Pairs = []
+    for batch in data.batches("test", plan):
+        pairs += _pairs(batch, batch.noisy)
+    return _score_once(data, pairs, "Scoring noisy speech")
+
+
+def _pairs(batch: Batch, wave: torch.Tensor) -> Pairs:
+    """(clean, wave) of each utterance, without its padding."""
+    both = torch.cat([batch.clean, wave.float()], dim=1).cpu().numpy()  # (B, 2, T)
+    return [(two[0, :length], two[1, :length]) for two, length in zip(both, batch.lengths.tolist(), strict=True)]
+
+
+def _score_once(data: Data, pairs: Pairs, title: str) -> pd.DataFrame:
+    """`score`, kept by the waves' content: noisy speech, and what a front-end that several runs share makes of it."""
+    digest = hashlib.blake2b(digest_size=8)
+    for pair in pairs:
+        for wave in pair:
+            digest.update(np.ascontiguousarray(wave))
+    file = data.config.folder / "scores" / f"{digest.hexdigest()}.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_suffix(".lock")):  # runs that train side by side want it at the same time
         if not file.exists():
-            pairs = [
-                (clean[0, :length].cpu().numpy(), noisy[0, :length].cpu().numpy())
-                for batch in data.batches("test", plan)
-                for clean, noisy, length in zip(batch.clean, batch.noisy, batch.lengths.tolist(), strict=True)
-            ]
-            write_csv(file, score(pairs, config.metric_workers, "Scoring noisy speech"))
+            write_csv(file, score(pairs, data.config.metric_workers, title))
     return pd.read_csv(file, dtype={"failed": str}).fillna({"failed": ""})
 
 
@@ -135,14 +147,13 @@ def evaluate(model: nn.Module, data: Data) -> pd.DataFrame:
             logits.append(output.logits.float().cpu())
             on_clean.append((model(batch.clean).logits.argmax(dim=1) == batch.labels).cpu())
         if output.enhanced is not None:
-            for clean, wave, length in zip(batch.clean, output.enhanced.float(), batch.lengths.tolist(), strict=True):
-                pairs.append((clean[0, :length].cpu().numpy(), wave[0, :length].cpu().numpy()))
+            pairs += _pairs(batch, output.enhanced)
     columns = [table, noisy_quality(data, plan).add_suffix("_noisy")]
     if logits:
         table["correct_on_clean"] = torch.cat(on_clean).int().numpy()
         columns.append(_classified(torch.cat(logits), corpus.intents, table.intent))
     if pairs:
-        columns.append(score(pairs, config.metric_workers, "Scoring enhanced speech").add_suffix("_enhanced"))
+        columns.append(_score_once(data, pairs, "Scoring enhanced speech").add_suffix("_enhanced"))
     return pd.concat(columns, axis=1)
 
 
