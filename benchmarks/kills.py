@@ -1,10 +1,5 @@
-"""Kill training and the pipeline at random moments, start them again, and compare what they end with. Prints JSON.
+"""Kill training and the pipeline at random moments, start them again, and compare what they end with."""
 
-``python -m benchmarks.kills [--training 50] [--pipeline 10] [--seed 0]``; about a quarter of an hour on two cores.
-"""
-
-import argparse
-import json
 import os
 import random
 import signal
@@ -22,7 +17,6 @@ import torch
 
 from jointlib import checkpoint, train
 from jointlib.config import ROOT, Config
-from jointlib.profile import load_config
 
 # What the victim announces when it begins; a kill falls somewhere between that and its usual end.
 PHASES = {
@@ -173,20 +167,3 @@ def kill_pipeline(kills: int, seed: int = 0) -> dict[str, object]:
                 different += differences(wanted, content(Path(folder, f"killed{finished}")))
                 finished += 1
     return {"kills": counted.total(), **counted, "finished": finished, "different": different}
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__)
-    parser.add_argument("--training", type=int, default=50, help="how many times training is killed")
-    parser.add_argument("--pipeline", type=int, default=10, help="how many times the pipeline is killed")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    given = parser.parse_args()
-    config = load_config("smoke", strategy="jt", init="pretrained", epochs=3)
-    print(json.dumps({"training": kill_training(config, given.training, given.seed)}), flush=True)
-    if given.pipeline:
-        print(json.dumps({"pipeline": kill_pipeline(given.pipeline, given.seed)}), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,55 @@
+"""What the README counts under "What is promised": kills survived, bad inputs handled, properties searched.
+
+``python -m benchmarks.trust`` writes results/reference/trust.json; a quarter of an hour on two cores. Killing less
+(``--training 5 --pipeline 0``) prints instead.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+
+from benchmarks.kills import kill_pipeline, kill_training
+from jointlib.config import ROOT
+from jointlib.files import write_json
+from jointlib.profile import load_config
+
+
+def passed(*arguments: str) -> tuple[int, str]:
+    """How many tests of a file pass, and what pytest printed.
+
+    Raises:
+        RuntimeError: one fails or is left out.
+    """
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    if (count := re.search(r"^(\d+) passed in", printed, re.M)) is None:
+        raise RuntimeError(printed[-3000:])
+    return int(count[1]), printed
+
+
+def count(training: int, pipeline: int) -> dict[str, object]:
+    """Everything, in one run."""
+    bad_inputs, _ = passed("tests/test_bad_inputs.py")
+    properties, statistics = passed("tests/test_properties.py", "--hypothesis-show-statistics")
+    examples = sum(map(int, re.findall(r"(\d+) passing examples", statistics)))
+    config = load_config("smoke", strategy="jt", init="pretrained", epochs=3)
+    return {
+        "bad_inputs": bad_inputs,
+        "properties": properties,
+        "examples": examples,
+        "training": kill_training(config, training),
+        "pipeline": kill_pipeline(pipeline) if pipeline else None,
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.trust", description=__doc__)
+    parser.add_argument("--training", type=int, default=50, help="how many times training is killed")
+    parser.add_argument("--pipeline", type=int, default=10, help="how many times the pipeline is killed")
+    given = parser.parse_args()
+    counted = count(given.training, given.pipeline)
+    print(json.dumps(counted, indent=2))
+    if given.training >= 50 and given.pipeline >= 10:
+        write_json(ROOT / "results/reference/trust.json", counted)
