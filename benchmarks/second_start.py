@@ -17,18 +17,18 @@ from jointlib.doctor import examine
 UTTERANCES, SECONDS = 30_043, 2.3
 
 
-def write(root: Path) -> None:
-    """Write noise, a speaker per 300 utterances, ten of 31 made-up intents each."""
+def write(root: Path, utterances: int = UTTERANCES, length: float = SECONDS) -> None:
+    """Write noise of `length` seconds in FSC layout, a speaker per hundred utterances, 31 made-up intents."""
     rng = np.random.default_rng(0)
     (root / "data").mkdir(parents=True)
     rows = {"train": [], "valid": [], "test": []}
-    stock = 0.1 * rng.standard_normal(UTTERANCES + round(SECONDS * 16_000))
-    for number in range(UTTERANCES):
-        speaker = number // 300
-        split = ("valid", "test", *["train"] * 8)[speaker % 10]
+    stock = 0.1 * rng.standard_normal(utterances + round(length * 16_000))
+    for number in range(utterances):
+        speaker = number // 100
+        split = ("train", "valid", "test", *["train"] * 7)[speaker % 10]
         path = Path("wavs/speakers", f"{speaker}", f"{number}.wav")
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(root / path, stock[number : number + round(SECONDS * 16_000)], 16_000)
+        soundfile.write(root / path, stock[number : number + round(length * 16_000)], 16_000)
         rows[split].append((path.as_posix(), speaker, "bring my shoes", "bring", f"thing {number % 31}", "none"))
     for split, entries in rows.items():
         columns = ["path", "speakerId", "transcription", "action", "object", "location"]

@@ -1,0 +1,125 @@
+"""How time and memory grow: with the corpus, with the clip, with threads. Every point in a fresh process.
+
+``python -m benchmarks.growth POINT VALUE`` prints one point; `measure` collects them all.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+from benchmarks.second_start import write
+from jointlib.config import ROOT, identity
+from jointlib.contaminate import Contaminator, draw_plan
+from jointlib.corpus import Corpus
+from jointlib.data import Batch
+from jointlib.noises import Noises
+from jointlib.profile import load_config
+from jointlib.runs import build_network
+from jointlib.steps import build_optimizer, train_step
+from jointlib.strategies import set_training
+from jointlib.train import keep_freed_memory
+from jointlib.waveunet import WaveUNet
+
+POINTS = {"corpus": (1, 4, 16), "whole": (1, 4, 15, 30, 60), "tiled": (1, 4, 15, 30, 60), "threads": (1, 2)}
+TILE = 10 * 16_000  # samples, so that a minute takes several
+
+
+def corpus(times: int) -> dict[str, float]:
+    """`times` 3,038 clips of a second (quick has 3,038): read anew, read from the cache, an epoch of train mixed."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write(root / "speech", 3038 * times, 1.0)
+        (root / "noise_train").mkdir()
+        for number in range(10):
+            wave = 0.1 * np.random.default_rng(number).standard_normal(12 * 16_000)
+            soundfile.write(root / "noise_train" / f"Hum_{number}.wav", wave, 16_000)
+        taken, started = {}, time.perf_counter()
+        for name in ("read_s", "read_again_s"):
+            speech = Corpus.read(root / "speech")
+            taken[name], started = time.perf_counter() - started, time.perf_counter()
+        noises = Noises.read(root / "noise_train")
+        started = time.perf_counter()
+        plan = draw_plan(speech, "train", noises, [0.0, 10.0])
+        taken["plan_s"], started = time.perf_counter() - started, time.perf_counter()
+        contaminator = Contaminator(plan, speech.audio, noises.audio, 16_000, "exact")
+        for rows in torch.randperm(len(plan)).split(8):
+            contaminator.mix(rows)
+        return taken | {"utterances": 3038 * times, "mix_s": time.perf_counter() - started}
+
+
+def clip(seconds: int, tile: int | None) -> dict[str, float]:
+    """The published front-end on one clip."""
+    model = WaveUNet().eval()
+    model.tile = tile
+    noisy = 0.1 * torch.randn(1, 1, seconds * 16_000)
+    with torch.inference_mode():
+        model(noisy[..., :16_000])
+        started = time.perf_counter()
+        model(noisy)
+    return {"seconds": seconds, "taken_s": time.perf_counter() - started}
+
+
+def threads(count: int) -> dict[str, float]:
+    """A JT step of quick (8 clips) and of the published size (1 clip of 4 s); the median of some."""
+    torch.set_num_threads(count)
+    keep_freed_memory()
+    taken = {"threads": count}
+    for name, profile, steps in (("quick_ms", "quick", 20), ("full_ms", "full", 3)):
+        config = load_config(profile, strategy="jt", device="cpu")
+        size = config.batch_size if profile == "quick" else 1
+        model = set_training(build_network(identity(config), 31))
+        optimizer, labels = build_optimizer(model, config), torch.zeros(size, dtype=torch.long)
+        noisy, clean = 0.1 * torch.randn(2, size, 1, config.clip_samples)
+        batch, spent = Batch(noisy, clean, labels, labels + config.clip_samples, labels), []
+        for _ in range(steps + 1):
+            started = time.perf_counter()
+            train_step(model, batch, optimizer, config)
+            spent.append(time.perf_counter() - started)
+        taken[name] = 1000 * sorted(spent[1:])[steps // 2] / size
+    return taken
+
+
+def point(name: str, value: int) -> dict[str, float]:
+    """One point, with the peak memory of this process in MB."""
+    if name != "threads":
+        torch.set_num_threads(1)
+    measured = {
+        "corpus": lambda: corpus(value),
+        "whole": lambda: clip(value, None),
+        "tiled": lambda: clip(value, TILE),
+        "threads": lambda: threads(value),
+    }[name]()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {key: round(number, 3) for key, number in measured.items()} | {"peak_mb": round(peak)}
+
+
+def measure() -> dict[str, list[dict[str, Any]]]:
+    """Every point."""
+    return {
+        name: [
+            json.loads(
+                subprocess.run(
+                    [sys.executable, "-m", "benchmarks.growth", name, str(value)],
+                    cwd=ROOT,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    check=True,
+                ).stdout
+            )
+            for value in values
+        ]
+        for name, values in POINTS.items()
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(point(sys.argv[1], int(sys.argv[2]))))
