@@ -15,6 +15,7 @@ import pandas as pd
 import scipy.signal
 import soundfile
 import torch
+import torch.nn.functional as F
 import torchaudio.functional as AF
 from filelock import FileLock
 from torch import Tensor
@@ -27,6 +28,8 @@ from jointlib.progress import Progress
 _ABOUT = ("sample_rate", "channels", "rms", "clipped", "samples", "digest", "problem")  # what the cache says of a file
 TAIL = 160_000  # samples of silence behind the last file, so that clips of it need no copy of the rest
 FULL_SCALE = 32767 / 32768  # a sample of this size or above is clipped
+# torchaudio's documented equivalent of resampy's "kaiser_best"
+_SINC = {"lowpass_filter_width": 64, "rolloff": 0.9475937167399596, "beta": 14.769656459379492}
 
 
 def read_audio(path: Path | BinaryIO) -> tuple[Tensor, int]:
@@ -65,14 +68,21 @@ def _announced_samples(opened: soundfile.SoundFile) -> int:
 
 
 def resample(wave: Tensor, sample_rate: int, new_rate: int = SAMPLE_RATE) -> Tensor:
-    """Resample (..., T) from `sample_rate` to `new_rate` Hz."""
+    """Resample (..., T) from `sample_rate` to `new_rate` Hz: (..., ceil(T * new_rate / sample_rate)).
+
+    A windowed sinc of 64 zero crossings: exact to -90 dB up to 0.85 of the lower Nyquist frequency, and 90 dB down from
+    1.02 of it on. torchaudio's default of 6 has an error of -24 dB at 0.8 of it, and lets -7 dB through at 1.02.
+    """
     if sample_rate == new_rate:
         return wave
     if sample_rate * new_rate // math.gcd(sample_rate, new_rate) ** 2 < 10_000_000:
-        return AF.resample(wave, sample_rate, new_rate)
-    # rates such as 44,099 Hz have so few common divisors that their filters would take gigabytes
-    length = math.ceil(wave.shape[-1] * new_rate / sample_rate)
-    return torch.from_numpy(scipy.signal.resample(wave.numpy(), length, axis=-1).astype(np.float32))
+        return AF.resample(wave, sample_rate, new_rate, resampling_method="sinc_interp_kaiser", **_SINC)
+    # rates such as 44,099 Hz have so few common divisors that their filters would take gigabytes; an FFT takes whole
+    # seconds, so that the ratio is exact, and one second more of silence, as it joins the end to the beginning
+    seconds = wave.shape[-1] // sample_rate + 2
+    padded = F.pad(wave, (0, seconds * sample_rate - wave.shape[-1])).numpy()
+    resampled = scipy.signal.resample(padded, seconds * new_rate, axis=-1).astype(np.float32)
+    return torch.from_numpy(resampled[..., : math.ceil(wave.shape[-1] * new_rate / sample_rate)])
 
 
 def pack(files: Sequence[Path], cache: Path, title: str) -> tuple[PackedAudio, pd.Series]:
@@ -112,7 +122,7 @@ def _threaded(function: Any, files: Sequence[Path]) -> Iterator[Any]:
 
 
 def _content_key(files: Sequence[Path]) -> str:
-    digest = hashlib.blake2b(b"3", digest_size=16)  # 3: what the cache holds of a file
+    digest = hashlib.blake2b(b"4", digest_size=16)  # 4: what the cache holds of a file
     for part in _threaded(lambda path: hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest(), files):
         digest.update(part)
     return digest.hexdigest()
