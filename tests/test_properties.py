@@ -1,6 +1,8 @@
 """What must hold for every gain, length and SNR, searched by hypothesis; each run tries the same examples."""
 
+import csv
 import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from jointlib import COLUMNS
 from jointlib.audio import resample
 from jointlib.contaminate import LEVEL_DB, PEAK, mix
+from jointlib.corpus import _read_split, _unusable_paths
 from jointlib.packed import PackedAudio
 from jointlib.runs import Run
 from jointlib.strategies import STRATEGIES, JointOutput
@@ -252,3 +256,39 @@ def test_a_run_gives_a_wave_back_at_its_rate_length_and_level(sample_rate, lengt
     assert enhanced.shape == wave.shape
     inner = slice(sample_rate // 50, -sample_rate // 50)  # 20 ms at the edges are the filter's
     torch.testing.assert_close(enhanced[inner], wave[inner], atol=1e-5, rtol=0)
+
+
+# Text as a CSV may hold it: no surrogates (UTF-8 has none), no zero bytes; a carriage return only with a line feed.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=20)
+NAMES = TEXTS.filter(lambda text: text.strip())
+
+
+@searched
+@given(st.lists(st.tuples(NAMES, NAMES, TEXTS, NAMES, NAMES, NAMES), min_size=1, max_size=5), st.booleans())
+def test_a_csv_is_read_as_it_was_written(rows, marked):
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "data", "train_data.csv")
+        file.parent.mkdir()
+        with file.open("w", newline="", encoding="utf-8-sig" if marked else "utf-8") as stream:
+            csv.writer(stream).writerows([COLUMNS, *rows])
+        table, problems = _read_split(Path(folder), "train")
+    assert problems == []
+    names = ["path", "speaker", "transcription", "action", "object", "location"]
+    assert [tuple(row) for row in table[names].itertuples(index=False)] == rows
+    assert list(table.row) == list(range(2, len(rows) + 2))
+
+
+@searched
+@given(st.binary(max_size=300), st.booleans())
+@example(b"path,path\n1,2\n", False)
+@example(b'"unclosed', False)
+def test_no_bytes_break_the_csv_reader(content, headed):
+    """Whatever is in the file, it is a table or a list of problems."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "data", "train_data.csv")
+        file.parent.mkdir()
+        file.write_bytes((",".join(COLUMNS).encode() + b"\n" if headed else b"") + content)
+        table, problems = _read_split(Path(folder), "train")
+        unusable = _unusable_paths(Path(folder), table.path)
+    assert all(str(file) in line or line.startswith("data/train_data.csv, row ") for line in problems)
+    assert (unusable != "").all() and (len(table) or problems)  # there is no audio
