@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, norm, t
 
 from jointlib.records import read_config
 from jointlib.runs import list_runs
@@ -44,6 +44,9 @@ def read_run(folder: Path) -> pd.DataFrame:
 def interval(values: pd.Series, speakers: pd.Series, seed: int = 0) -> tuple[float, float, float]:
     """Mean over utterances and its 95 % interval, by bootstrap over speakers (utterances of one voice go together).
 
+    A percentile interval of few speakers is too narrow (24 of them: 0.92 in place of 0.95). It is taken wider by what a
+    t interval is wider than a normal one (Hesterberg's expanded percentile interval, 2015).
+
     Returns:
         mean, low, high; NaN values are left out, and the interval is NaN with fewer than two speakers.
     """
@@ -55,12 +58,15 @@ def interval(values: pd.Series, speakers: pd.Series, seed: int = 0) -> tuple[flo
     mean = float(sums.sum() / counts.sum())
     if len(sums) < 2 or np.ptp(sums / counts) == 0:
         return mean, *((float("nan"),) * 2 if len(sums) < 2 else (mean, mean))
+    count = len(sums)
+    spread = (count / (count - 1)) ** 0.5 * t.ppf(0.975, count - 1)  # standard errors to each side
     result = bootstrap(
         (sums, counts),
         lambda total, count, axis: total.sum(axis=axis) / count.sum(axis=axis),
         paired=True,
         vectorized=True,
         method="percentile",
+        confidence_level=2 * norm.cdf(spread) - 1,
         n_resamples=2000,
         rng=np.random.default_rng(seed),
     )

@@ -262,13 +262,11 @@ def coverage(groups: np.ndarray, repetitions: int, seed: int) -> float:
 
 
 def test_95_percent_intervals_cover():
-    """Found 0.914 to 0.928 over four seeds; 0.929 to 0.938 where every speaker has 15 utterances.
+    """Found 0.932 to 0.941 over three seeds: accuracies are skewed. Without the expansion 0.914 to 0.928.
 
-    A percentile bootstrap of the mean of n normal values is a t interval with z in the place of t and n in that of
-    n - 1: of 24 speakers it covers 0.932 (of 10 it would 0.904), of speakers with more and fewer utterances a little
-    less. Three standard errors of this simulation are 0.025.
+    Three standard errors of this simulation are 0.022.
     """
-    assert 0.90 < coverage(SPEAKERS, repetitions=1000, seed=0) < 0.95
+    assert 0.925 < coverage(SPEAKERS, repetitions=1000, seed=0) < 0.975
 
 
 def test_intervals_over_utterances_would_not_cover():
