@@ -74,10 +74,8 @@ def _corpora(axis: Axes, points: list[dict[str, float]]) -> None:
 
 def main() -> None:
     """Measure, print how long each part took, write."""
-    model = next((line.partition(": ")[2] for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
-    measured: dict[str, Any] = {
-        "machine": f"{os.cpu_count()} cores, {model or platform.machine()}, torch {torch.__version__}, one thread"
-    }
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    measured: dict[str, Any] = {"machine": f"{machine}, torch {torch.__version__}, one thread"}
     for name, measure in PARTS.items():
         started = time.perf_counter()
         measured[name] = measure()

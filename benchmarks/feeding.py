@@ -1,4 +1,4 @@
-"""The share of a training step that goes into making its batch: mixing alone against mixing and training. Prints JSON."""
+"""How much of a training step goes into making its batch. Prints JSON."""
 
 import json
 import time
