@@ -28,12 +28,12 @@ from jointlib.steps import build_optimizer, is_better, train_epoch, validate
 from jointlib.strategies import STRATEGIES, parents, set_training
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep freed blocks: handing them back and faulting them in again costs a CPU run half its time."""
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
         libc = ctypes.CDLL(None)
         libc.mallopt(-4, 0)  # M_MMAP_MAX: no separate mappings for large blocks
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: do not shrink the heap
+        libc.mallopt(-1, -1)  # M_TRIM_THRESHOLD: never shrink the heap, whatever its size
 
 
 def _initial_model(config: Config, data: Data) -> tuple[nn.Module, dict[str, str]]:
@@ -100,7 +100,7 @@ def fit(config: Config, data: Data | None = None) -> Path:
         if finished(folder):
             check_identity(folder, config)
             return folder
-        _keep_freed_memory()
+        keep_freed_memory()
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         data = load_data(config) if data is None else replace(data, config=config)

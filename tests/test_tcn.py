@@ -1,7 +1,8 @@
 import torch
 from torch import nn
 
-from jointlib.tcn import TCN, Filterbank, global_layer_norm
+from jointlib.layers import GlobalLayerNorm
+from jointlib.tcn import TCN, Filterbank
 
 
 def count(model: nn.Module) -> int:
@@ -15,7 +16,7 @@ def test_published_sizes():
 
 def test_global_layer_norm_agrees_with_its_formula():
     features = torch.randn(3, 5, 11, dtype=torch.float64) * 4 + 2
-    norm = global_layer_norm(5).double()
+    norm = GlobalLayerNorm(5).double()
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     mean = features.mean(dim=(1, 2), keepdim=True)
