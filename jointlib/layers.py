@@ -12,11 +12,11 @@ from torch import Tensor, nn
 _TILE = 512  # samples
 
 
-def channels_last(x: Tensor) -> Tensor:
-    """The same (B, C, T), on a CPU stored as (B, T, C)."""
-    if x.device.type != "cpu":
+def channels_last(x: Tensor, least: int = 0) -> Tensor:
+    """The same (B, C, T), on a CPU stored as (B, T, C), unless all of the batch has fewer than `least` samples."""
+    batch, channels, length = x.shape
+    if x.device.type != "cpu" or batch * length < least:
         return x
-    _, channels, length = x.shape
     rows = x.transpose(1, 2).contiguous()
     return rows.as_strided(x.shape, (length * channels, 1, channels))  # torch may leave any stride to an axis of one
 
@@ -92,7 +92,7 @@ class _Convolve(torch.autograd.Function):
         gradient = channels_last(gradient)
         of_input = _gradients(gradient, x, weight, padding, 0) if ctx.needs_input_grad[0] else None
         of_bias = gradient.transpose(1, 2).flatten(0, 1).sum(dim=0)
-        if length > 2 * _TILE:  # oneDNN is slow at the weights' gradient of long waves: cut them
+        if length > 2 * _TILE and padding:  # oneDNN is slow at the weights' gradient of long waves: cut them
             gradient, x, padding = _tiles(gradient, 0), _tiles(x, padding), 0
         return of_input, _gradients(gradient, x, weight, padding, 1), of_bias, None
 
@@ -144,6 +144,10 @@ class GlobalLayerNorm(nn.GroupNorm):
         super().__init__(1, channels, eps=1e-8)
 
     def forward(self, x: Tensor) -> Tensor:
+        if (
+            _is_channels_last(x) and not x.requires_grad
+        ):  # there torch 2.11 writes a gradient that nobody asked for, and
+            return channels_last(super().forward(x.contiguous()))  # ends the process
         return super().forward(x.unsqueeze(2)).squeeze(2)
 
 

@@ -34,7 +34,7 @@ class Filterbank(nn.Module):
     def forward(self, wave: Tensor) -> Tensor:
         level_free = F.layer_norm(wave, wave.shape[1:])  # whatever level and offset a front-end gives the wave
         cosine, sine = self.filters(level_free).chunk(2, dim=1)  # (B, bands, F) each
-        return channels_last((cosine.square() + sine.square() + self.floor).log())
+        return channels_last((cosine.square() + sine.square() + self.floor).log(), least=512)
 
 
 class ResidualBlock(nn.Module):
@@ -99,4 +99,4 @@ class TCN(nn.Module):
         self.head = nn.Sequential(nn.PReLU(), nn.Linear(channels, classes))
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.head(self.features(channels_last(features)).transpose(1, 2).mean(dim=1))
+        return self.head(self.features(channels_last(features, least=512)).transpose(1, 2).mean(dim=1))
