@@ -144,10 +144,9 @@ class GlobalLayerNorm(nn.GroupNorm):
         super().__init__(1, channels, eps=1e-8)
 
     def forward(self, x: Tensor) -> Tensor:
-        if (
-            _is_channels_last(x) and not x.requires_grad
-        ):  # there torch 2.11 writes a gradient that nobody asked for, and
-            return channels_last(super().forward(x.contiguous()))  # ends the process
+        if _is_channels_last(x) and torch.is_grad_enabled() and not x.requires_grad:
+            # In this layout torch 2.11 writes the input's gradient though nobody asked for it, and the process ends.
+            return channels_last(super().forward(x.contiguous()))
         return super().forward(x.unsqueeze(2)).squeeze(2)
 
 
