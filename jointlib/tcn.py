@@ -6,10 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-def global_layer_norm(channels: int) -> nn.GroupNorm:
-    """Normalise over channels and time together, with a gain and a bias per channel: (B, C, T) -> (B, C, T)."""
-    return nn.GroupNorm(1, channels, eps=1e-8)
+from jointlib.layers import Conv, DepthwiseConv, GlobalLayerNorm, PReLU, channels_last
 
 
 class Filterbank(nn.Module):
@@ -37,7 +34,7 @@ class Filterbank(nn.Module):
     def forward(self, wave: Tensor) -> Tensor:
         level_free = F.layer_norm(wave, wave.shape[1:])  # whatever level and offset a front-end gives the wave
         cosine, sine = self.filters(level_free).chunk(2, dim=1)  # (B, bands, F) each
-        return (cosine.square() + sine.square() + self.floor).log()
+        return channels_last((cosine.square() + sine.square() + self.floor).log(), least=512)
 
 
 class ResidualBlock(nn.Module):
@@ -47,13 +44,13 @@ class ResidualBlock(nn.Module):
         super().__init__()
         padding = dilation * (kernel_size - 1) // 2
         self.body = nn.Sequential(
-            nn.Conv1d(channels, hidden, 1),
-            nn.PReLU(),
-            global_layer_norm(hidden),
-            nn.Conv1d(hidden, hidden, kernel_size, padding=padding, dilation=dilation, groups=hidden),
-            nn.PReLU(),
-            global_layer_norm(hidden),
-            nn.Conv1d(hidden, channels, 1),
+            Conv(channels, hidden, 1),
+            PReLU(),
+            GlobalLayerNorm(hidden),
+            DepthwiseConv(hidden, hidden, kernel_size, padding=padding, dilation=dilation, groups=hidden),
+            PReLU(),
+            GlobalLayerNorm(hidden),
+            Conv(hidden, channels, 1),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -92,7 +89,7 @@ class TCN(nn.Module):
         if stem is not None:
             layers.append(Filterbank(*stem))
             in_channels = stem[2]
-        layers += [global_layer_norm(in_channels), nn.Conv1d(in_channels, channels, 1)]
+        layers += [GlobalLayerNorm(in_channels), Conv(in_channels, channels, 1)]
         layers += [
             ResidualBlock(channels, hidden, kernel_size, dilation=2**exponent)
             for _ in range(repeats)
@@ -102,4 +99,4 @@ class TCN(nn.Module):
         self.head = nn.Sequential(nn.PReLU(), nn.Linear(channels, classes))
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.head(self.features(features).mean(dim=-1))
+        return self.head(self.features(channels_last(features, least=512)).transpose(1, 2).mean(dim=1))

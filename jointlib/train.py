@@ -36,7 +36,7 @@ def keep_freed_memory() -> None:
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
         libc = ctypes.CDLL(None)
         libc.mallopt(-4, 0)  # M_MMAP_MAX: no separate mappings for large blocks
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: do not shrink the heap
+        libc.mallopt(-1, -1)  # M_TRIM_THRESHOLD: never shrink the heap, whatever its size
 
 
 def _initial_model(config: Config, data: Data) -> tuple[nn.Module, dict[str, str]]:

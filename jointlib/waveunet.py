@@ -1,15 +1,15 @@
 """The front-end: Wave-U-Net (Stoller et al. 2018), as used for enhancement by Macartney and Weyde (2018)."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from jointlib.layers import BatchNormLeakyReLU, Conv, channels_last, concatenate, cut, stretch
 
 
 def _conv_block(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv1d(in_channels, out_channels, kernel_size, padding=kernel_size // 2),
-        nn.BatchNorm1d(out_channels),
-        nn.LeakyReLU(0.1, inplace=True),
+        Conv(in_channels, out_channels, kernel_size, padding=kernel_size // 2),
+        BatchNormLeakyReLU(out_channels),
     )
 
 
@@ -45,6 +45,7 @@ class WaveUNet(nn.Module):
         if chunk is not None and (chunk <= 0 or chunk % self.stride):
             raise ValueError(f"chunk={chunk}: must be a positive multiple of the stride, {self.stride} samples")
         self.chunk = chunk
+        self.wide = channels >= 16  # a narrower one is faster in torch's own layout
         self.encoder = nn.ModuleList(
             _conv_block(inputs, outputs, down_kernel) for inputs, outputs in zip([1, *widths], widths, strict=False)
         )
@@ -54,7 +55,7 @@ class WaveUNet(nn.Module):
             _conv_block(deep + skip, skip, up_kernel)
             for deep, skip in zip(reversed(below), reversed(widths), strict=True)
         )
-        self.head = nn.Sequential(nn.Conv1d(channels + 1, 1, kernel_size=1), nn.Tanh())
+        self.head = nn.Sequential(Conv(channels + 1, 1, kernel_size=1), nn.Tanh())
 
     def forward(self, noisy: Tensor) -> tuple[Tensor, Tensor]:
         """Return enhanced (B, 1, T) and bottleneck (B, C, F), F = ceil(T / stride), of noisy (B, 1, T); any T >= 1."""
@@ -73,13 +74,12 @@ class WaveUNet(nn.Module):
 
     def _process(self, wave: Tensor) -> tuple[Tensor, Tensor]:
         skips = []
-        hidden = wave
+        hidden = wave = channels_last(wave) if self.wide else wave
         for down in self.encoder:
             hidden = down(hidden)
             skips.append(hidden)
-            hidden = hidden[..., ::2]  # decimation
+            hidden = cut(hidden, slice(None, None, 2))  # decimation
         bottleneck = hidden = self.middle(hidden)  # (B, C, F)
         for up in self.decoder:
-            hidden = F.interpolate(hidden, scale_factor=2, mode="linear", align_corners=True)
-            hidden = up(torch.cat([hidden, skips.pop()], dim=1))
-        return self.head(torch.cat([hidden, wave], dim=1)), bottleneck
+            hidden = up(concatenate(stretch(hidden), skips.pop()))
+        return self.head(concatenate(hidden, wave)), bottleneck

@@ -1,7 +1,9 @@
+import pytest
 import torch
 from torch import nn
 
-from jointlib.tcn import TCN, Filterbank, global_layer_norm
+from jointlib.layers import GlobalLayerNorm, channels_last
+from jointlib.tcn import TCN, Filterbank
 
 
 def count(model: nn.Module) -> int:
@@ -15,7 +17,7 @@ def test_published_sizes():
 
 def test_global_layer_norm_agrees_with_its_formula():
     features = torch.randn(3, 5, 11, dtype=torch.float64) * 4 + 2
-    norm = global_layer_norm(5).double()
+    norm = GlobalLayerNorm(5).double()
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     mean = features.mean(dim=(1, 2), keepdim=True)
@@ -52,3 +54,12 @@ def test_filterbank_starts_as_a_log_spectrogram_whatever_the_phase():
     assert frames[:, band[0]].std() < 0.05
     weights = bank.filters.weight[band[0], 0]
     assert abs(torch.fft.rfft(weights, 16_000).abs().argmax().item() - 1000) < 120  # Hz
+
+
+@pytest.mark.parametrize("stem", [None, (400, 160, 8)])
+def test_trains_on_an_input_without_gradient(stem):
+    """A frozen front-end's output, or the wave itself."""
+    channels = 6 if stem is None else 1
+    model = TCN(channels, stem=stem)
+    model(channels_last(torch.randn(2, channels, 2000))).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())

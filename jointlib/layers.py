@@ -1,0 +1,177 @@
+"""Layers of both networks, on (B, C, T), with torch's parameters and numbers, but faster on a CPU.
+
+On a CPU a wide network stores its tensors as (B, T, C), channels side by side: there oneDNN convolves with all vector
+units, while for torch's own layout it copies, or a slower library is called. `channels_last` starts it, every layer
+hands it on. On a GPU, and in a narrow network, tensors stay as torch makes them.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_TILE = 512  # samples
+
+
+def channels_last(x: Tensor, least: int = 0) -> Tensor:
+    """The same (B, C, T), on a CPU stored as (B, T, C), unless all of the batch has fewer than `least` samples."""
+    batch, channels, length = x.shape
+    if x.device.type != "cpu" or batch * length < least:
+        return x
+    rows = x.transpose(1, 2).contiguous()
+    return rows.as_strided(x.shape, (length * channels, 1, channels))  # torch may leave any stride to an axis of one
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.stride(1) == 1
+
+
+def cut(x: Tensor, steps: slice) -> Tensor:
+    """x[..., steps] of (B, C, T), whose gradient keeps the layout."""
+    return x.transpose(1, 2)[:, steps].transpose(1, 2) if _is_channels_last(x) else x[..., steps]
+
+
+def concatenate(*parts: Tensor) -> Tensor:
+    """Join (B, C1, T), (B, C2, T), ... to (B, C1 + C2 + ..., T), in their own layout."""
+    if not _is_channels_last(parts[0]):
+        return torch.cat(parts, dim=1)
+    return _Concatenate.apply(*parts)
+
+
+class _Concatenate(torch.autograd.Function):
+    """Its gradients are copied apart: as views, with gaps between rows, they slow down all that comes after."""
+
+    @staticmethod
+    def forward(ctx, *parts: Tensor) -> Tensor:
+        ctx.widths = [part.shape[1] for part in parts]
+        return torch.cat([part.transpose(1, 2) for part in parts], dim=2).transpose(1, 2)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, ...]:
+        return tuple(channels_last(part) for part in gradient.split(ctx.widths, dim=1))
+
+
+def stretch(x: Tensor) -> Tensor:
+    """Twice as many samples, linear in between, the first and the last sample kept: (B, C, T) -> (B, C, 2 T).
+
+    F.interpolate(mode="linear", align_corners=True) counts in single precision, and at 32,768 samples is off by 0.006.
+    """
+    steps, time = x.shape[-1], 1 if _is_channels_last(x) else 2
+    rows = x.transpose(1, 2) if time == 1 else x
+    position = torch.arange(-1, 2 * steps + 1, device=x.device) * (steps - 1)  # in parts of 2 T - 1
+    weight = (position % (2 * steps - 1)).to(x.dtype) / (2 * steps - 1)  # of the right neighbour
+    weight = weight.unsqueeze(1) if time == 1 else weight
+    rows = torch.cat([rows.narrow(time, 0, 1), rows, rows.narrow(time, steps - 1, 1)], dim=time)
+    left, right = rows.narrow(time, 0, steps + 1), rows.narrow(time, 1, steps + 1)
+    pairs = [torch.lerp(left, right, part) for part in (weight[::2], weight[1::2])]
+    rows = torch.stack(pairs, dim=time + 1).flatten(time, time + 1).narrow(time, 1, 2 * steps)
+    return rows.transpose(1, 2) if time == 1 else rows
+
+
+class Conv(nn.Conv1d):
+    """A convolution with a stride of one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not _is_channels_last(x):
+            return super().forward(x)
+        return _Convolve.apply(x, self.weight, self.bias, self.padding[0])
+
+
+class _Convolve(torch.autograd.Function):
+    """As a 2-D convolution of (B, C, 1, T): torch knows the layout of four axes only."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.padding = padding
+        output = F.conv2d(x.unsqueeze(2), weight.unsqueeze(2), bias, 1, (0, padding), _dilation(weight))
+        return output.squeeze(2)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+        (x, weight), padding, length = ctx.saved_tensors, ctx.padding, gradient.shape[-1]
+        gradient = channels_last(gradient)
+        of_input = _gradients(gradient, x, weight, padding, 0) if ctx.needs_input_grad[0] else None
+        of_bias = gradient.transpose(1, 2).flatten(0, 1).sum(dim=0)
+        if length > 2 * _TILE and padding:  # oneDNN is slow at the weights' gradient of long waves: cut them
+            gradient, x, padding = _tiles(gradient, 0), _tiles(x, padding), 0
+        return of_input, _gradients(gradient, x, weight, padding, 1), of_bias, None
+
+
+def _tiles(x: Tensor, margin: int) -> Tensor:
+    """Cut (B, C, T) into (B * N, C, tile), each longer by a margin on both sides, where it overlaps its neighbours."""
+    rows = F.pad(x.transpose(1, 2), (0, 0, margin, margin + -x.shape[-1] % _TILE))
+    tiles = rows.unfold(1, _TILE + 2 * margin, _TILE).transpose(2, 3)  # (B, N, tile, C)
+    return tiles.flatten(0, 1).transpose(1, 2)
+
+
+def _dilation(weight: Tensor) -> tuple[int, int]:
+    """A dilation means nothing to one tap; but with it torch asks oneDNN for that, too, in a single thread."""
+    return (1, 2 if weight.shape[-1] == 1 else 1)
+
+
+def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, padding: int, which: int) -> Tensor:
+    """Of a convolution: which = 0 of the input, 1 of the weights."""
+    four = [tensor.unsqueeze(2) for tensor in (gradient, x, weight)]
+    mask = [which == 0, which == 1, False]
+    dilation = _dilation(weight)
+    return torch.ops.aten.convolution_backward(*four, None, (1, 1), (0, padding), dilation, False, (0, 0), 1, mask)[
+        which
+    ].squeeze(2)
+
+
+class DepthwiseConv(nn.Conv1d):
+    """A depthwise convolution that keeps the length."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not _is_channels_last(x):
+            return super().forward(x)
+        # oneDNN is slow with a dilation. Without one: samples that lie it apart go into one column, taps along columns.
+        length, fold = x.shape[-1], self.dilation[0]
+        rows = x.transpose(1, 2)  # (B, T, C)
+        if length % fold:
+            rows = F.pad(rows, (0, 0, 0, -length % fold))
+        folded = rows.unflatten(1, (-1, fold)).permute(0, 3, 1, 2)  # (B, C, T / fold, fold)
+        padding = (self.padding[0] // fold, 0)
+        output = F.conv2d(folded, self.weight.unsqueeze(3), self.bias, 1, padding, 1, self.groups)
+        output = output.permute(0, 2, 3, 1).flatten(1, 2).transpose(1, 2)
+        return cut(output, slice(length)) if length % fold else output
+
+
+class GlobalLayerNorm(nn.GroupNorm):
+    """Normalise over channels and time together, with a gain and a bias per channel: (B, C, T) -> (B, C, T)."""
+
+    def __init__(self, channels: int):
+        super().__init__(1, channels, eps=1e-8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if _is_channels_last(x) and torch.is_grad_enabled() and not x.requires_grad:
+            # In this layout torch 2.11 writes the input's gradient though nobody asked for it, and the process ends.
+            return channels_last(super().forward(x.contiguous()))
+        return super().forward(x.unsqueeze(2)).squeeze(2)
+
+
+class BatchNormLeakyReLU(nn.BatchNorm2d):
+    """Batch norm of (B, C, T), then LeakyReLU with a slope of 0.1, in place: on what is no view, or it costs copies."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu_(super().forward(x.unsqueeze(2)), 0.1).squeeze(2)
+
+
+class PReLU(nn.PReLU):
+    """PReLU with one slope. Torch's own is slow backward on a CPU: it writes the slope's gradient out per element."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _PReLU.apply(x, self.weight) if x.device.type == "cpu" else super().forward(x)
+
+
+class _PReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slope)
+        return F.leaky_relu(x, slope.item())
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, slope = ctx.saved_tensors
+        of_slope = x.clamp(max=0).mul_(gradient).sum().view(1)
+        return torch.ops.aten.leaky_relu_backward(gradient, x, slope.item(), False), of_slope
