@@ -50,15 +50,20 @@ class _Concatenate(torch.autograd.Function):
         return tuple(channels_last(part) for part in gradient.split(ctx.widths, dim=1))
 
 
-def stretch(x: Tensor) -> Tensor:
+def stretch(x: Tensor, first: int = 0, total: int | None = None) -> Tensor:
     """Twice as many samples, linear in between, the first and the last sample kept: (B, C, T) -> (B, C, 2 T).
+
+    `x` may be a part of a longer signal, from its sample `first` of `total` on: the new samples lie where they would
+    in the whole, except next to the part's ends.
 
     F.interpolate(mode="linear", align_corners=True) counts in single precision, and at 32,768 samples is off by 0.006.
     """
     steps, time = x.shape[-1], 1 if _is_channels_last(x) else 2
     rows = x.transpose(1, 2) if time == 1 else x
-    position = torch.arange(-1, 2 * steps + 1, device=x.device) * (steps - 1)  # in parts of 2 T - 1
-    weight = (position % (2 * steps - 1)).to(x.dtype) / (2 * steps - 1)  # of the right neighbour
+    total = steps if total is None else total
+    position = torch.arange(2 * first - 1, 2 * (first + steps) + 1, device=x.device) * (total - 1)
+    weight = (position % (2 * total - 1)).to(torch.promote_types(x.dtype, torch.float32)) / (2 * total - 1)
+    weight = weight.to(x.dtype)  # of the right neighbour
     weight = weight.unsqueeze(1) if time == 1 else weight
     rows = torch.cat([rows.narrow(time, 0, 1), rows, rows.narrow(time, steps - 1, 1)], dim=time)
     left, right = rows.narrow(time, 0, steps + 1), rows.narrow(time, 1, steps + 1)

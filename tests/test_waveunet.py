@@ -40,3 +40,21 @@ def test_a_chunk_that_the_stride_does_not_divide_is_refused():
 def test_output_is_bounded():
     enhanced, _ = WaveUNet(layers=3, channels=2)(100 * torch.randn(1, 1, 64))
     assert enhanced.abs().max() <= 1
+
+
+@pytest.mark.parametrize("length", [16 * 40, 1001, 3001])
+@pytest.mark.parametrize("channels", [3, 16])
+def test_tiles_give_what_the_whole_wave_gives(length, channels):
+    model = WaveUNet(layers=4, channels=channels).double()
+    for _ in range(3):
+        model(torch.randn(4, 1, 500, dtype=torch.float64))  # statistics that are not those of the start
+    model.eval()
+    wave = torch.randn(2, 1, length, dtype=torch.float64)
+    whole = model(wave)
+    model.tile = 100  # seven strides
+    with torch.inference_mode():
+        tiled = model(wave)
+        for ours, theirs in zip(tiled, whole, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+        model.reach //= 4  # too little of the neighbours shows
+        assert (model(wave)[0] - whole[0]).abs().max() > 1e-6
