@@ -1,4 +1,4 @@
-# make reproduce [PROFILE=smoke|quick|grid|full|fsc|path/to/profile.yaml]   make test   make lab   make page
+# make reproduce [PROFILE=smoke|quick|grid|full|fsc|path/to/profile.yaml]   make test   make lab   make page   make bench
 PYTHON ?= python3
 PROFILE ?= quick
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 # Whatever a user's own Jupyter settings say: no other machine gets in, and nobody here without the token.
 TOKEN := $(shell $(PYTHON) -c "import secrets; print(secrets.token_hex(24))")
 
-.PHONY: reproduce test lab page
+.PHONY: reproduce test lab page bench
 
 reproduce: .venv/installed
 	$(BIN)/snakemake --cores $(JOBS) --keep-going --nolock --rerun-incomplete --rerun-triggers mtime --quiet rules host \
@@ -21,6 +21,9 @@ test: .venv/installed
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --notebook-dir notebooks --ServerApp.ip=127.0.0.1 --IdentityProvider.token=$(TOKEN) $(LAB)
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks
 
 page: .venv/installed
 	@echo "The page: http://localhost:8866/?token=$(TOKEN)"

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 
-from benchmarks import contamination, enhancement, feeding, growth, step
+from benchmarks import contamination, enhancement, feeding, growth, roofline, step
 from jointlib.config import ROOT
 from jointlib.figures import use_style
 from jointlib.files import write_json
@@ -20,6 +20,7 @@ PARTS = {
     "feeding": feeding.measure,
     "contamination": contamination.measure,
     "enhancement": enhancement.measure,
+    "roofline": lambda: roofline.measure().to_dict("records"),
     "growth": growth.measure,
 }
 

@@ -49,7 +49,7 @@ def _serve(orders: Connection, config: Config, batch_size: int, threads: int, pl
     optimizer = build_optimizer(model, config)
     noisy, clean = (0.1 * torch.randn(batch_size, 1, config.clip_samples) for _ in range(2))
     lengths = torch.full((batch_size,), config.clip_samples)
-    batch = Batch(noisy, clean, torch.arange(batch_size) % CLASSES, lengths)
+    batch = Batch(noisy, clean, torch.arange(batch_size) % CLASSES, lengths, torch.arange(batch_size))
     while orders.recv():
         started = time.perf_counter(), time.process_time()
         train_step(model, batch, optimizer, config)

@@ -1,0 +1,98 @@
+"""What a training step must at least compute and move, and how close the measured one comes. Prints a table.
+
+Floating-point operations are those of convolutions and matrix products, counted by torch (forward and backward).
+Bytes are those that must pass through memory if every layer reads its input and writes its output once, forward, and
+twice as much backward: what fusing within a layer cannot spare. Peak rates are measured on the device itself.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.step import BATCHES, CLASSES
+from jointlib.config import Config, identity
+from jointlib.data import Batch
+from jointlib.losses import loss_terms, weighted_sum
+from jointlib.runs import build_network
+from jointlib.steps import build_optimizer, train_step
+from jointlib.train import keep_freed_memory
+
+
+def fastest(work: Callable[[], object], device: torch.device, rounds: int = 5) -> float:
+    """The shortest of some times, in seconds."""
+    taken = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+def peaks(device: torch.device) -> tuple[float, float]:
+    """Floating-point operations a second of a matrix product, bytes a second of a large addition in place."""
+    kind, size = (torch.bfloat16, 8192) if device.type == "cuda" else (torch.float32, 2048)
+    left, right = torch.randn(2, size, size, device=device).to(kind)
+    large = torch.zeros(2**28 if device.type == "cuda" else 2**26, device=device)
+    return 2 * size**3 / fastest(lambda: left @ right, device), 8 * len(large) / fastest(lambda: large.add_(1), device)
+
+
+def count(model: nn.Module, batch: Batch, alpha: float) -> tuple[float, float]:
+    """Floating-point operations and bytes of a step, without the optimiser's."""
+    moved = 0
+
+    def tally(_module: nn.Module, inputs: tuple, output: object) -> None:
+        nonlocal moved
+        tensors = [tensor for tensor in (*inputs, output) if isinstance(tensor, torch.Tensor)]
+        moved += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    layers = [module for module in model.modules() if not list(module.children())]
+    hooks = [module.register_forward_hook(tally) for module in layers]
+    with FlopCounterMode(display=False) as counter:
+        weighted_sum(loss_terms(model(batch.noisy), batch.clean, batch.labels), alpha).backward()
+    for hook in hooks:
+        hook.remove()
+    model.zero_grad()
+    return counter.get_total_flops(), 3 * moved
+
+
+def measure(device: str = "cpu", threads: int = 1, steps: int = 2) -> pd.DataFrame:
+    """A row a strategy, everything per utterance of 4 s."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    place, rows = torch.device(device), {}
+    rates = [peaks(place)]
+    for name, size in BATCHES.items():
+        size = size if place.type == "cpu" else 32
+        config = Config(profile="full", strategy=name)
+        model = build_network(identity(config), CLASSES).train().to(place)
+        noisy, clean = 0.1 * torch.randn(2, size, 1, config.clip_samples, device=place)
+        labels = torch.arange(size, device=place) % CLASSES
+        batch = Batch(noisy, clean, labels, labels, labels)
+        optimizer = build_optimizer(model, config)
+        flops, moved = (number / size for number in count(model, batch, config.alpha))
+        train_step(model, batch, optimizer, config)
+        taken = fastest(lambda: train_step(model, batch, optimizer, config), place, steps) / size  # noqa: B023
+        rows[name] = {"batch": size, "GFLOP": flops / 1e9, "GB": moved / 1e9, "measured (s)": taken}
+        rates.append(peaks(place))
+    compute, memory = (max(rate) / 1e9 for rate in zip(*rates, strict=True))
+    table = pd.DataFrame(rows).T.rename_axis("strategy").reset_index()
+    bounds = table.GFLOP / compute, table.GB / memory
+    table["compute bound (s)"], table["memory bound (s)"] = bounds
+    table["fraction of the tighter bound"] = np.maximum(*bounds) / table["measured (s)"]
+    return table.assign(**{"peak GFLOP/s": compute, "peak GB/s": memory})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.roofline", description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=2)
+    print(measure(**vars(parser.parse_args())).to_markdown(index=False, floatfmt=".3g"))
