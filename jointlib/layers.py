@@ -58,7 +58,7 @@ def stretch(x: Tensor) -> Tensor:
     steps, time = x.shape[-1], 1 if _is_channels_last(x) else 2
     rows = x.transpose(1, 2) if time == 1 else x
     position = torch.arange(-1, 2 * steps + 1, device=x.device) * (steps - 1)  # in parts of 2 T - 1
-    weight = (position % (2 * steps - 1)).to(x.dtype) / (2 * steps - 1)  # of the right neighbour
+    weight = (position % (2 * steps - 1)).double().div(2 * steps - 1).to(x.dtype)  # of the right neighbour
     weight = weight.unsqueeze(1) if time == 1 else weight
     rows = torch.cat([rows.narrow(time, 0, 1), rows, rows.narrow(time, steps - 1, 1)], dim=time)
     left, right = rows.narrow(time, 0, steps + 1), rows.narrow(time, 1, steps + 1)
