@@ -1,6 +1,6 @@
 """How long a training step takes, with the library's networks and with the plain ones. Prints JSON.
 
-    python -m benchmarks.step [--threads 1] [--steps 2]
+    python -m benchmarks.step [--threads 1] [--steps 4]
 
 Published sizes and clips of 4 s; and the profile quick. A step is forward, loss, backward and the optimiser. Each
 network has a process of its own, for its peak of memory; the two take their steps in turn, so that whatever else keeps
@@ -81,7 +81,7 @@ def compare(config: Config, batch_size: int, threads: int, steps: int, kinds: tu
     return result
 
 
-def measure(threads: int = 1, steps: int = 2) -> dict:
+def measure(threads: int = 1, steps: int = 4) -> dict:
     """All of it: {"published": {strategy: numbers}, "quick": {strategy: numbers}, ...}; seconds are per utterance."""
     published, both = Config(profile="full"), ("plain", "library")
     return {
@@ -94,7 +94,7 @@ def measure(threads: int = 1, steps: int = 2) -> dict:
         # Its classifier has a filterbank in front, which the plain networks lack: JT is the library's alone.
         "quick": {
             name: compare(
-                load_config("quick", strategy=name), 8, threads, 5 * steps, both if name != "jt" else both[1:]
+                load_config("quick", strategy=name), 8, threads, 3 * steps, both if name != "jt" else both[1:]
             )
             for name in BATCHES
         },
@@ -104,5 +104,5 @@ def measure(threads: int = 1, steps: int = 2) -> dict:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=2, help="measured steps of each network, after a first")
+    parser.add_argument("--steps", type=int, default=4, help="measured steps of each network, after a first")
     print(json.dumps(measure(**vars(parser.parse_args())), indent=2))

@@ -62,8 +62,7 @@ def stretch(x: Tensor, first: int = 0, total: int | None = None) -> Tensor:
     rows = x.transpose(1, 2) if time == 1 else x
     total = steps if total is None else total
     position = torch.arange(2 * first - 1, 2 * (first + steps) + 1, device=x.device) * (total - 1)
-    weight = (position % (2 * total - 1)).to(torch.promote_types(x.dtype, torch.float32)) / (2 * total - 1)
-    weight = weight.to(x.dtype)  # of the right neighbour
+    weight = (position % (2 * total - 1)).double().div(2 * total - 1).to(x.dtype)  # of the right neighbour
     weight = weight.unsqueeze(1) if time == 1 else weight
     rows = torch.cat([rows.narrow(time, 0, 1), rows, rows.narrow(time, steps - 1, 1)], dim=time)
     left, right = rows.narrow(time, 0, steps + 1), rows.narrow(time, 1, steps + 1)
