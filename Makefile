@@ -5,7 +5,7 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN := .venv/bin
 # One thread a process: the grid fills the cores with processes. Threads of numpy and of torch would get in their way.
 export OMP_NUM_THREADS ?= 1
-# Whatever a user's own Jupyter settings say: no other machine gets in, and nobody here without the token.
+# Whatever a user's own Jupyter settings say: no other machine gets in, and no page without the token.
 TOKEN := $(shell $(PYTHON) -c "import secrets; print(secrets.token_hex(24))")
 
 .PHONY: reproduce test lab page bench

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -141,7 +142,8 @@ def _pipeline(results: Path, lives: float | None, orphans: bool, log: Path) -> b
             family = [psutil.Process(process.pid)]
             family += [] if orphans else family[0].children(recursive=True)
             for member in family:
-                member.kill()
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
             process.wait()
             return True
     if process.returncode:

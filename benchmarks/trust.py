@@ -10,10 +10,13 @@ import re
 import subprocess
 import sys
 
+import pandas as pd
+
 from benchmarks.kills import kill_pipeline, kill_training
 from jointlib.config import ROOT
-from jointlib.files import write_json
+from jointlib.files import write_atomically, write_json
 from jointlib.profile import load_config
+from jointlib.records import environment
 
 
 def passed(*arguments: str) -> tuple[int, str]:
@@ -34,14 +37,29 @@ def count(training: int, pipeline: int) -> dict[str, object]:
     bad_inputs, _ = passed("tests/test_bad_inputs.py")
     properties, statistics = passed("tests/test_properties.py", "--hypothesis-show-statistics")
     examples = sum(map(int, re.findall(r"(\d+) passing examples", statistics)))
-    config = load_config("smoke", strategy="jt", init="pretrained", epochs=3)
+    config = load_config("smoke", strategy="jt", init="pretrained", epochs=3, device="cpu")
     return {
+        "commit": environment(config)["commit"],
         "bad_inputs": bad_inputs,
         "properties": properties,
         "examples": examples,
         "training": kill_training(config, training),
         "pipeline": kill_pipeline(pipeline) if pipeline else None,
     }
+
+
+def table(counted: dict) -> str:
+    """The counts as the README shows them."""
+    training, pipeline = counted["training"], counted["pipeline"]
+    rows = {
+        "SIGKILL during training": f"{training['kills']}, in 7 phases; {training['finished']} runs came to their end, "
+        f"{len(training['different'])} files differ from a run left alone",
+        "SIGKILL of the pipeline": f"{pipeline['kills']}, with its processes or leaving them as orphans; "
+        f"{pipeline['finished']} came to their end, {len(pipeline['different'])} files differ",
+        "bad inputs, each handled as its row says": str(counted["bad_inputs"]),
+        "properties searched for counterexamples": f"{counted['properties']}, with {counted['examples']:,} examples",
+    }
+    return pd.Series(rows, name="tried").rename_axis("what").reset_index().to_markdown(index=False)
 
 
 if __name__ == "__main__":
@@ -53,3 +71,7 @@ if __name__ == "__main__":
     print(json.dumps(counted, indent=2))
     if given.training >= 50 and given.pipeline >= 10:
         write_json(ROOT / "results/reference/trust.json", counted)
+        readme = (ROOT / "README.md").read_text()
+        shown = f"<!-- trust -->\n\n{table(counted)}\n\n<!-- end -->"
+        readme = re.sub(r"<!-- trust -->.*?<!-- end -->", lambda _match: shown, readme, flags=re.S)
+        write_atomically(ROOT / "README.md", readme.encode())

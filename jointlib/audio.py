@@ -21,10 +21,11 @@ from filelock import FileLock
 from torch import Tensor
 
 from jointlib import SAMPLE_RATE
-from jointlib.files import remove_partial, write_atomically
+from jointlib.files import remove_partial, replacing, write_atomically
 from jointlib.packed import PackedAudio
 from jointlib.progress import Progress
 
+_FORMAT = "5"  # of the cache; what was written in another one is made anew
 _ABOUT = ("sample_rate", "channels", "rms", "clipped", "samples", "digest", "problem")  # what the cache says of a file
 TAIL = 160_000  # samples of silence behind the last file, so that clips of it need no copy of the rest
 FULL_SCALE = 32767 / 32768  # a sample of this size or above is clipped
@@ -48,7 +49,7 @@ def _read_channels(path: Path | BinaryIO) -> tuple[np.ndarray, int]:
         with soundfile.SoundFile(path) as opened:
             wave = opened.read(dtype="float32", always_2d=True)
             announced, sample_rate = _announced_samples(opened), opened.samplerate
-    except (soundfile.SoundFileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError, MemoryError) as error:  # a header may announce terabytes
         raise ValueError(f"{path}: not readable as audio ({error}); expected wav, flac, ogg or the like") from error
     if not len(wave):
         raise ValueError(f"{path}: holds no samples")
@@ -62,7 +63,7 @@ def _read_channels(path: Path | BinaryIO) -> tuple[np.ndarray, int]:
 def _announced_samples(opened: soundfile.SoundFile) -> int:
     """How many samples a file says it holds, per channel; of a cut wav libsndfile reports what is left."""
     size = re.search(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", opened.extra_info, re.MULTILINE)
-    if size is None or int(size[1]) >= 2**31 or not int(size[2]):  # a stream's writer did not know its length
+    if size is None or int(size[1]) >= 0x7FFF0000 or not int(size[2]):  # a stream's writer did not know its length
         return opened.frames
     return opened.frames * int(size[1]) // int(size[2])
 
@@ -95,7 +96,7 @@ def pack(files: Sequence[Path], cache: Path, title: str) -> tuple[PackedAudio, p
         with no samples.
     """
     stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path in files for stat in [Path(path).stat()]]
-    seen = cache / "seen" / hashlib.blake2b(json.dumps(stats).encode(), digest_size=16).hexdigest()
+    seen = cache / "seen" / hashlib.blake2b(json.dumps([_FORMAT, stats]).encode(), digest_size=16).hexdigest()
     if not seen.exists():
         seen.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / ".lock"):  # a second process waits and finds what the first has written
@@ -122,10 +123,17 @@ def _threaded(function: Any, files: Sequence[Path]) -> Iterator[Any]:
 
 
 def _content_key(files: Sequence[Path]) -> str:
-    digest = hashlib.blake2b(b"4", digest_size=16)  # 4: what the cache holds of a file
-    for part in _threaded(lambda path: hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest(), files):
+    digest = hashlib.blake2b(_FORMAT.encode(), digest_size=16)
+    for part in _threaded(_hash, files):
         digest.update(part)
     return digest.hexdigest()
+
+
+def _hash(path: Path) -> bytes:
+    try:
+        return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest()
+    except OSError:  # decoding will say what is wrong with it
+        return b""
 
 
 def _decode(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
@@ -148,15 +156,11 @@ def _decode(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
 
 def _write_pack(files: Sequence[Path], cache: Path, key: str, title: str) -> None:
     abouts = []
-    partial = cache / f"{key}.partial"
-    with partial.open("wb") as packed, Progress(len(files), title) as progress:
+    with replacing(cache / f"{key}.int16") as packed, Progress(len(files), title) as progress:
         for samples, about in _threaded(_decode, files):
             packed.write(samples)
             digest = hashlib.blake2b(samples, digest_size=16).hexdigest()
             abouts.append(about | {"samples": len(samples), "digest": digest})
             progress.advance()
         packed.write(bytes(2 * TAIL))
-        packed.flush()
-        os.fsync(packed.fileno())
-    partial.rename(cache / f"{key}.int16")
     write_atomically(cache / f"{key}.json", json.dumps(abouts).encode())

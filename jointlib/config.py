@@ -138,6 +138,8 @@ _AT_LEAST_0 = ("seed", "seeds", "contamination_seed", "weight_decay")
 _AT_LEAST_1 = ("batch_size", "epochs", "patience", "threads", "metric_workers", "mix_channels", "stem")
 _AT_LEAST_1 += ("frontend_layers", "frontend_channels", "frontend_chunk")
 _AT_LEAST_1 += ("tcn_channels", "tcn_hidden", "tcn_repeats", "tcn_blocks")
+_MOST = dict.fromkeys(("frontend_layers", "tcn_blocks", "tcn_repeats"), 20)  # of doublings, most of all
+_MOST |= dict.fromkeys(("seed", "seeds", "contamination_seed"), 2**32 - 1)
 _LEAST = dict.fromkeys(_AT_LEAST_0, 0) | dict.fromkeys(_AT_LEAST_1, 1)
 
 
@@ -166,6 +168,14 @@ def _check(config: Config) -> None:
         values = getattr(config, name)
         if values is not None and not all(value >= least for value in _several(values)):
             raise ConfigError(f"{name}={values!r}: must be {least} or more")
+    for name, most in _MOST.items():
+        if max(_several(getattr(config, name))) > most:
+            raise ConfigError(f"{name}={getattr(config, name)!r}: must be {most} or less")
+    if config.frontend_chunk is not None and config.frontend_chunk % 2**config.frontend_layers:
+        stride = 2**config.frontend_layers
+        raise ConfigError(
+            f"frontend_chunk={config.frontend_chunk}: must be a multiple of {stride}, 2 ** frontend_layers"
+        )
     for name in ("clip_samples", "learning_rate", "clip_norm"):
         if not getattr(config, name) > 0:
             raise ConfigError(f"{name.replace('samples', 'seconds')}: {getattr(config, name)} must be greater than 0")

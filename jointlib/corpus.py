@@ -2,6 +2,7 @@
 
 import functools
 import os
+import stat
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ def read_all(root: Path, cache: Path | str | None = None) -> tuple[Corpus, list[
     problems += _speakers_in_two_splits(manifest)
     intents = sorted(manifest.loc[manifest.split == "train", "intent"].unique())
     problems += _unknown_intents(manifest, set(intents))
+    if len(intents) == 1:
+        problems.append(f"data/train_data.csv: {intents[0]!r} is the only intent; there is nothing to tell apart")
     unusable = _unusable_paths(root, manifest.path)
     problems += _at(manifest, unusable)
     manifest = manifest[unusable == ""].reset_index(drop=True)
@@ -102,17 +105,20 @@ def _read_split(root: Path, split: str) -> tuple[pd.DataFrame, list[str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-            table = pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
+            table = pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning, ValueError, OSError) as error:
         return empty, [f"{file}: not readable as UTF-8 CSV ({error})"]
     missing = [column for column in COLUMNS if column not in table]
+    table = (
+        table.reindex(columns=list(COLUMNS), fill_value="").rename(columns={"speakerId": "speaker"}).fillna("")
+    )  # short rows
+    table.insert(0, "split", split)
+    table.insert(1, "row", range(2, len(table) + 2))
+    table = table[(table.drop(columns=["split", "row"]) != "").any(axis=1)]  # blank lines count, but are no rows
     if missing or table.empty:
         return empty, [
             f"{file}: lacks {missing or 'rows'}; expected the columns {list(COLUMNS)} and a row an utterance"
         ]
-    table = table[list(COLUMNS)].rename(columns={"speakerId": "speaker"})
-    table.insert(0, "split", split)
-    table.insert(1, "row", range(2, len(table) + 2))
     unnamed = (table == "").drop(columns="transcription")
     blank = unnamed.apply(lambda row: ", ".join(row.index[row]), axis=1) if unnamed.any(axis=None) else ""
     table["intent"] = table.action + " / " + table.object + " / " + table.location
@@ -129,13 +135,13 @@ def _unusable_paths(root: Path, paths: pd.Series) -> pd.Series:
     def problem(path: str) -> str:
         file = root / path
         try:
-            is_file = file.is_file()
+            is_file = bool(path) and stat.S_ISREG(file.stat().st_mode) if os.path.lexists(file) else False
             real = os.path.realpath(file) if file.is_symlink() else real_folder(file.parent)
-        except (OSError, ValueError) as error:  # a name too long, or with a zero byte
+        except (OSError, ValueError) as error:  # a name with a zero byte, a link in a circle
             return f"path {path!r} cannot be a file's name ({error})"
-        if Path(path).is_absolute() or os.path.commonpath([top, real]) != top:
+        if Path(path).is_absolute() or ".." in Path(path).parts or os.path.commonpath([top, real]) != top:
             return f"path {path!r} leaves the corpus folder; it must stay below {root}, links too"
-        return "" if is_file else f"path {path!r} names no file below {root}"
+        return "" if is_file else f"path {path!r:.200} names no file below {root}"
 
     return paths.map(problem)
 
@@ -149,13 +155,12 @@ def _speakers_in_two_splits(manifest: pd.DataFrame) -> list[str]:
 
 
 def _recordings_in_two_splits(manifest: pd.DataFrame, digests: list[str]) -> list[str]:
-    rows = manifest.assign(digest=[digests[index] for index in manifest.index], place=manifest.index)
-    rows = rows.groupby("digest").agg(splits=("split", "unique"), path=("path", "first"), first=("place", "first"))
-    return [
-        f"{place(manifest.loc[row.first])}: {row.path}: the same recording is in {' and '.join(row.splits)}; "
-        "it may be in one split only"
-        for row in rows[rows.splits.map(len) > 1].itertuples()
-    ]
+    lines = []
+    for _, rows in manifest.groupby([digests[index] for index in manifest.index]):
+        if rows.split.nunique() > 1:
+            named = [f"{place(row)}: {row.path}" for _, row in rows.drop_duplicates("split").iterrows()]
+            lines.append(f"the same recording is in {' and in '.join(named)}; it may be in one split only")
+    return lines
 
 
 def _unknown_intents(manifest: pd.DataFrame, known: set[str]) -> list[str]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-import soundfile
 import torch
 from torch import Tensor
 
@@ -14,7 +13,7 @@ from jointlib import SAMPLE_RATE, SPLITS
 from jointlib.config import ROOT, Config
 from jointlib.contaminate import Contaminator, draw_plan
 from jointlib.corpus import Corpus
-from jointlib.files import write_csv
+from jointlib.files import write_csv, write_wav
 from jointlib.noises import Noises, check_disjoint
 from jointlib.progress import Progress
 from jointlib.synthetic import ensure_embedded
@@ -145,11 +144,16 @@ def export_wavs(data: Data, plans: dict[str, pd.DataFrame], folder: Path) -> Pat
                 noise = data.noises[NOISE_OF[split]].audio
                 contaminator = Contaminator(plan, data.corpus.audio, noise, longest, data.config.mixer)
                 mixture = contaminator.mix(torch.tensor([row], device=lengths.device))
-                target = folder / Path(plan.path[row]).with_suffix(".wav")
+                target = folder / _as_wav(plan.path[row])
                 target.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(target, mixture.noisy[0].cpu().numpy(), SAMPLE_RATE, subtype="PCM_16")
+                write_wav(target, mixture.noisy[0], SAMPLE_RATE)
                 progress.advance()
         table = rows[["path", "speaker", "transcription", "action", "object", "location"]].reset_index(drop=True)
-        table["path"] = [Path(path).with_suffix(".wav").as_posix() for path in table.path]
-        table.rename(columns={"speaker": "speakerId"}).to_csv(folder / "data" / f"{split}_data.csv")
+        table["path"] = table.path.map(_as_wav)
+        write_csv(folder / "data" / f"{split}_data.csv", table.rename(columns={"speaker": "speakerId"}).reset_index())
     return folder
+
+
+def _as_wav(path: str) -> str:
+    """With .wav for an ending; another one stays in the name, as a.flac and a.wav may lie side by side."""
+    return path if path.endswith(".wav") else f"{path}.wav"

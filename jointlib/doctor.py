@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import soundfile
 
 from jointlib import SAMPLE_RATE, SPLITS
 from jointlib.corpus import CorpusError, place, read_all
@@ -78,7 +79,7 @@ def examine_noise(root: Path, cache: Path | str | None = None) -> Diagnosis:
             check_disjoint(*noises)
         except CorpusError as error:
             errors += error.problems
-    warnings = [line for part in noises for line in _noise_warnings(part)]
+    warnings = [line for part in noises for line in _noise_warnings(part)] + _few(_passed_over(root))
     return Diagnosis(root, pd.DataFrame(facts).T, errors, warnings)
 
 
@@ -148,6 +149,13 @@ def _split_warnings(split: str, rows: pd.DataFrame, manifest: pd.DataFrame) -> l
         ]
         lines += _few([f"{line}, few to learn from" for line in rare])
     return lines
+
+
+def _passed_over(root: Path) -> list[str]:
+    files = [file for name in ("noise_train", "noise_test") for file in sorted((root / name).glob("*.*"))]
+    known = {f".{name.lower()}" for name in soundfile.available_formats()}
+    left = [file for file in files if file.suffix.lower() in known and "_" not in file.stem]
+    return [f"{file}: not read; names of noises are such as {file.stem}_1{file.suffix}" for file in left]
 
 
 def _noise_warnings(noises: Noises) -> list[str]:

@@ -8,6 +8,7 @@ import soundfile
 import torch
 
 from jointlib.audio import read_audio
+from jointlib.files import write_csv, write_wav
 from jointlib.progress import Progress
 from jointlib.runs import Run, load_run
 
@@ -27,7 +28,7 @@ def enhance_file(run: Run, source: Path, target: Path) -> dict[str, object]:
     row: dict[str, object] = {"file": str(source)}
     if enhanced is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(target, enhanced.clamp(-1, 1).numpy(), sample_rate, subtype="PCM_16")
+        write_wav(target, enhanced, sample_rate)
     if probabilities is not None:
         values, ranked = probabilities.topk(2)
         for name, value, index in zip(("intent", "runner_up"), values.tolist(), ranked.tolist(), strict=True):
@@ -61,7 +62,7 @@ def enhance_folder(run: Run, source: Path, output: Path) -> pd.DataFrame:
                 problems.append(str(error))
             progress.advance()
     table = pd.DataFrame(rows)
-    table.to_csv(output / "predictions.csv", index=False)
+    write_csv(output / "predictions.csv", table)
     if problems:
         raise ValueError("\n".join(problems))
     return table
@@ -79,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
         if given.output.resolve() in (given.input.resolve(), given.input.resolve().parent):
             raise ValueError(f"{given.output}: the output folder must not be the input's; nothing was written")
         table = enhance_folder(load_run(given.run, given.device), given.input, given.output)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
     print(f"{len(table)} file(s) -> {given.output / 'predictions.csv'}")
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from jointlib import SAMPLE_RATE
 from jointlib.data import Batch, Data
-from jointlib.files import write_csv
+from jointlib.files import remove_partial, write_csv
 from jointlib.progress import Progress
 from jointlib.strategies import STRATEGIES
 
@@ -119,6 +119,7 @@ def _score_once(data: Data, pairs: Pairs, title: str) -> pd.DataFrame:
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_suffix(".lock")):  # runs that train side by side want it at the same time
         if not file.exists():
+            remove_partial(file.parent, f"{file.name}.*")
             write_csv(file, score(pairs, data.config.metric_workers, title))
     return pd.read_csv(file, dtype={"failed": str}).fillna({"failed": ""})
 

@@ -3,14 +3,19 @@
 import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
+import soundfile
+from torch import Tensor
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file at once: whoever reads it finds the old content or the new one, never half of it.
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to be written; it appears under its name at once, and only when all of it is on the disk.
 
     Raises:
         OSError: names the file; the old one, if any, is as it was.
@@ -18,13 +23,19 @@ def write_atomically(path: Path, content: bytes) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())  # a renamed file without its content is what a power cut leaves otherwise
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise OSError(error.errno, f"{error.strerror}; nothing was changed. It was to be written", str(path)) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file at once; see `replacing`."""
+    with replacing(path) as stream:
+        stream.write(content)
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -39,7 +50,14 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     write_atomically(path, text.getvalue().encode())
 
 
-def remove_partial(folder: Path) -> None:
-    """Remove what killed processes left of a file; only for who holds the folder's lock."""
-    for partial in folder.glob("*.partial"):
+def write_wav(path: Path, wave: Tensor, sample_rate: int) -> None:
+    """Write a wave (T,) as a 16-bit wav, at once; samples beyond full scale are clipped."""
+    content = io.BytesIO()
+    soundfile.write(content, wave.clamp(-1, 1).cpu().numpy(), sample_rate, subtype="PCM_16", format="WAV")
+    write_atomically(path, content.getvalue())
+
+
+def remove_partial(folder: Path, name: str = "*") -> None:
+    """Remove what killed processes left of a file, or of all; only for who holds the lock."""
+    for partial in folder.glob(f"{name}.partial"):
         partial.unlink()

@@ -74,7 +74,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{file}: not readable as JSON ({error})") from error
     if not isinstance(values, dict):
         raise RunError(f"{file}: expected an object of names and values, found {type(values).__name__}")
@@ -124,6 +124,10 @@ def read_weights(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
             f"{shapes.get(name)} there, {expected.get(name)} wanted"
         )
     weights = load_file(file)
+    strange = [name for name, value in weights.items() if value.dtype != wanted[name].dtype]
+    if strange:
+        found = weights[strange[0]].dtype
+        raise RunError(f"{file}: {strange[0]} is {found}; expected {wanted[strange[0]].dtype}")
     broken = [name for name, value in weights.items() if not value.isfinite().all()]
     if broken:
         raise RunError(f"{file}: {broken[0]} holds values that are not finite numbers")

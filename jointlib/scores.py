@@ -62,7 +62,7 @@ def interval(values: pd.Series, speakers: pd.Series, seed: int = 0) -> tuple[flo
     spread = (count / (count - 1)) ** 0.5 * t.ppf(0.975, count - 1)  # standard errors to each side
     result = bootstrap(
         (sums, counts),
-        lambda total, count, axis: total.sum(axis=axis) / count.sum(axis=axis),
+        lambda total, number, axis: total.sum(axis=axis) / number.sum(axis=axis),
         paired=True,
         vectorized=True,
         method="percentile",

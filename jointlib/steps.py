@@ -1,7 +1,6 @@
 """What happens to a network: a training step, an epoch of them, a validation."""
 
 import math
-from collections import defaultdict
 
 import pandas as pd
 import torch
@@ -19,7 +18,7 @@ def _input(batch: Batch, config: Config) -> Tensor:
     return getattr(batch, config.train_input or STRATEGIES[config.strategy].train_input)
 
 
-def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: Config) -> dict[str, float]:
+def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: Config) -> dict[str, Tensor]:
     """One step of the optimiser on one batch; returns the loss terms before it, the gradient's norm, and whether that
     was clipped (1 or 0).
 
@@ -49,7 +48,7 @@ def validate(model: nn.Module, data: Data, plan: pd.DataFrame) -> dict[str, floa
     """Loss, its terms and accuracy over the whole valid split, on the input that the strategy is trained on."""
     config = data.config
     model.eval()
-    sums: dict[str, float] = defaultdict(float)
+    sums: dict[str, Tensor] = {}
     for batch in data.batches("valid", plan):
         output = model(_input(batch, config))
         terms = loss_terms(output, batch.clean, batch.labels)
@@ -57,10 +56,10 @@ def validate(model: nn.Module, data: Data, plan: pd.DataFrame) -> dict[str, floa
         if output.logits is not None:
             terms["accuracy"] = (output.logits.argmax(dim=1) == batch.labels).float().mean()
         for name, term in terms.items():
-            sums[name] += term.item() * len(batch.labels)
-    if not math.isfinite(sums["loss"]):
-        raise FloatingPointError(f"in validation, loss is {sums['loss']}")
-    return {name: total / len(plan) for name, total in sums.items()}
+            sums[name] = sums.get(name, 0) + term.double() * len(batch.labels)
+    if not sums["loss"].isfinite():
+        raise FloatingPointError(f"validation: loss is {sums['loss'].item()} after the epoch's last step")
+    return {name: total.item() / len(plan) for name, total in sums.items()}
 
 
 def learning_rate(config: Config, progress: float) -> float:
@@ -94,9 +93,8 @@ def train_epoch(
         try:
             terms = train_step(model, batch, optimizer, config)
         except FloatingPointError as error:
-            where = f"epoch {epoch}, step {step}, learning rate {optimizer.param_groups[0]['lr']:.4g}"
             utterances = ", ".join(plan.path[batch.rows.tolist()])
-            raise FloatingPointError(f"{where}: {error}. Utterances: {utterances}") from error
+            raise FloatingPointError(f"step {step}: {error}. Utterances: {utterances}") from error
         for name, term in terms.items():
             sums[name] = sums.get(name, 0) + term * len(batch.labels)
         progress.advance()

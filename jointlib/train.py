@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import soundfile
 import torch
 from filelock import FileLock
 from safetensors.torch import save
@@ -73,8 +74,9 @@ def _optimise(model: nn.Module, data: Data, folder: Path) -> tuple[dict[str, Ten
                 row |= {f"valid_{name}": value for name, value in validate(model, data, valid_plan).items()}
             except FloatingPointError as error:
                 kept = f"{checkpoint.file}, after epoch {epoch - 1}" if history else "none yet"
-                remedy = "lower learning_rate or clip_norm, or look at these utterances"
-                raise FloatingPointError(f"{error}. Last good checkpoint: {kept}. Remedy: {remedy}") from error
+                where = f"epoch {epoch}, learning rate {optimizer.param_groups[0]['lr']:.4g}"
+                remedy = "lower learning_rate or clip_norm, or look at the utterances"
+                raise FloatingPointError(f"{where}, {error}. Last good checkpoint: {kept}. Remedy: {remedy}") from error
             row["selected"] = is_better(row, best_row, config)
             if row["selected"]:
                 best = {name: value.clone() for name, value in model.state_dict().items()}
@@ -105,6 +107,7 @@ def fit(config: Config, data: Data | None = None) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parents[1] / f".{folder.name}.lock"):
         if finished(folder):  # by another process, in the meantime
+            check_identity(folder, config)
             return folder
         keep_freed_memory()
         if config.threads is not None:
@@ -156,7 +159,7 @@ def main(arguments: list[str] | None = None) -> None:
         others = {name: yaml.safe_load(value) for name, _, value in (entry.partition("=") for entry in given.set)}
         config = load_config(given.profile, strategy=given.strategy, alpha=given.alpha, seed=given.seed, **others)
         print(fit(config))
-    except (ConfigError, CorpusError, RunError, FloatingPointError, OSError) as error:
+    except (ConfigError, CorpusError, RunError, FloatingPointError, OSError, soundfile.SoundFileError) as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
 
 

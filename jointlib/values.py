@@ -56,7 +56,9 @@ def check_device(name: str) -> None:
     """Raise ConfigError if there is no such device here."""
     try:
         wanted = "cpu" if name == "auto" else torch.device(name).type
-    except RuntimeError as error:
-        raise ConfigError(f"device={name!r}: expected auto, cpu or cuda") from error
+    except RuntimeError:
+        wanted = ""
+    if wanted not in ("cpu", "cuda"):
+        raise ConfigError(f"device={name!r}: expected auto, cpu or cuda")
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device={name!r}: torch sees no GPU here; auto takes the CPU then")

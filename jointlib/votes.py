@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 from scipy.stats import binomtest
 
 KINDS = {"preference": "Which sounds better?", "abx": "Which of the two is X?"}
@@ -53,6 +54,11 @@ def append_vote(file: Path, vote: Mapping[str, Any]) -> None:
         VoteError: the file has other columns.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_name(f".{file.name}.lock")):  # a page in a browser has a kernel of its own
+        _append(file, vote)
+
+
+def _append(file: Path, vote: Mapping[str, Any]) -> None:
     fresh = not file.exists() or file.stat().st_size == 0
     if not fresh:
         _check(file)

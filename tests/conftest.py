@@ -68,6 +68,7 @@ def profile(tmp_path: Path, corpus_root: Path, noise_root: Path) -> Path:
     """A profile file of a tiny experiment on the tiny corpus."""
     values = {
         "base": "smoke",
+        "device": "cpu",
         "embedded": None,
         "corpus": str(corpus_root),
         "noise": str(noise_root),
@@ -84,7 +85,7 @@ def profile(tmp_path: Path, corpus_root: Path, noise_root: Path) -> Path:
 def tiny_profile(tmp_path_factory) -> Path:
     """A profile as above, with one epoch, for tests that only read its runs."""
     folder = tmp_path_factory.mktemp("tiny")
-    values = {"base": "smoke", "embedded": None, "clip_seconds": 0.5, "init": "scratch", "epochs": 1}
+    values = {"base": "smoke", "device": "cpu", "embedded": None, "clip_seconds": 0.5, "init": "scratch", "epochs": 1}
     values |= {"corpus": str(write_corpus(folder / "corpus")), "noise": str(write_noises(folder / "noise"))}
     file = folder / "tiny.yaml"
     file.write_text(yaml.safe_dump(values | {"results": str(folder / "results")}))

@@ -102,6 +102,34 @@ def same_audio(root):
     shutil.copy(root / FIRST, root / "wavs/speakers/bob/0.wav")
 
 
+def from_a_pipe(root):
+    """As sox writes it where it cannot go back to the header."""
+    content = bytearray((root / FIRST).read_bytes())
+    content[40:44] = (0x7FFFF000).to_bytes(4, "little")
+    (root / FIRST).write_bytes(content)
+    soundfile.write(root / "wavs/whole.wav", TONE, 16_000)
+    content[44:] = (root / "wavs/whole.wav").read_bytes()[44:]
+    (root / FIRST).write_bytes(content)
+
+
+def announces_terabytes(root):
+    soundfile.write(root / FIRST, TONE, 16_000, format="FLAC")
+    content = bytearray((root / FIRST).read_bytes())
+    content[21] |= 0x0F  # the 36 bits of STREAMINFO that count samples
+    content[22:26] = b"\xff" * 4
+    (root / FIRST).write_bytes(content)
+
+
+def blank_then_bad(root):
+    cell("path", "wavs/x.wav")(root)
+    text(lambda content: content.replace(b"\n", b"\n\n", 1))(root)
+
+
+def only_one_intent(root):
+    for split in ("train", "valid", "test"):
+        rows(split, lambda table: table.assign(action="go", object="home", location="now"))(root)
+
+
 def full_scale(root):
     wave = np.clip(4 * TONE, -1, 1)
     soundfile.write(root / FIRST, wave, 16_000)
@@ -140,9 +168,15 @@ CORPORA = {
     "a link out": (link_out, "error", f"{NAMED}: path '{FIRST}' leaves the corpus folder"),
     "a linked folder": (link_out_folder, "error", f"{NAMED}: path '{FIRST}' leaves the corpus folder"),
     "../": (cell("path", "../../etc/passwd"), "error", f"{NAMED}: path '../../etc/passwd' leaves the corpus folder"),
+    "../ and back": (cell("path", f"../corpus/{FIRST}"), "error", f"{NAMED}: path '../corpus/{FIRST}' leaves"),
+    "a wav from a pipe": (from_a_pipe, "fine", ""),
+    "a header that announces terabytes": (announces_terabytes, "error", f"{NAMED}: {FIRST}: not readable as audio"),
+    "blank lines": (text(lambda b: b.replace(b"\n", b"\n\n", 3)), "fine", ""),
+    "a blank line before a bad row": (blank_then_bad, "error", "data/train_data.csv, row 3: path 'wavs/x.wav'"),
+    "one intent": (only_one_intent, "error", "is the only intent; there is nothing to tell apart"),
     "an absolute path": (cell("path", "/etc/passwd"), "error", f"{NAMED}: path '/etc/passwd' leaves the corpus folder"),
     "a path with a zero byte": (text(lambda b: b.replace(b"ann/0.wav", b"a\0.wav")), "error", "data/train_data.csv"),
-    "an endless path": (cell("path", "x" * 5000), "error", "cannot be a file's name"),
+    "an endless path": (cell("path", "x" * 5000), "error", f"{NAMED}: path 'xxxx"),
     "an empty path": (cell("path", ""), "error", f"{NAMED}: empty path"),
     "an empty speaker": (cell("speakerId", ""), "error", f"{NAMED}: empty speaker"),
     "an empty action": (cell("action", ""), "error", f"{NAMED}: empty action; what an intent leaves open is none"),
@@ -199,7 +233,11 @@ def noise(name, wave, folder="noise_train"):
 
 NOISES = {
     "shorter than the utterance": (noise("Hum_1.wav", 0.1 * TONE[:100]), "fine", ""),
-    "a name without a number": (noise("Hum.wav", TONE), "fine", ""),
+    "a name without a number": (
+        noise("Hum.wav", TONE),
+        "warning",
+        "Hum.wav: not read; names of",
+    ),
     "silent": (noise("Hum_1.wav", np.zeros(8000)), "error", "Hum_1.wav: silent throughout; remove it"),
     "not audio": (lambda root: (root / "noise_test/Hum_1.wav").write_text("x"), "error", "Hum_1.wav: not readable"),
     "empty file": (noise("Hum_1.wav", np.zeros(0)), "error", "Hum_1.wav: holds no samples"),
@@ -255,6 +293,9 @@ PARAMETERS = {
     "a batch of 0": ({"batch_size": 0}, "batch_size=0: must be 1 or more"),
     "no threads": ({"threads": 0}, "threads=0: must be 1 or more"),
     "a clip of no length": ({"clip_seconds": 1e-9}, "clip_seconds: 0 must be greater than 0"),
+    "a chunk that does not fit": ({"frontend_chunk": 1000}, "frontend_chunk=1000: must be a multiple of 32"),
+    "an endless seed": ({"seed": 2**40}, "seed=1099511627776: must be 4294967295 or less"),
+    "a device of no use": ({"device": "meta"}, "device='meta': expected auto, cpu or cuda"),
     "alpha above 1": ({"alpha": 1.01}, "must lie between 0 and 1"),
     "alpha below 0": ({"alphas": [0.5, -0.1]}, "must lie between 0 and 1"),
     "no SNR": ({"snr_db": []}, "snr_db is empty: give at least one value"),
@@ -354,7 +395,10 @@ RUNS = {
     "an unknown strategy": (settings(strategy="jtt"), "unknown strategy 'jtt'"),
     "no intents": (settings(intents=[]), "intents: expected a list of names"),
     "intents that are numbers": (settings(intents=[1, 2, 3]), "intents: expected a list of names"),
-    "a network of a million layers": (settings(tcn_channels=10**6), "does not fit config.json"),
+    "a network of a million channels": (settings(tcn_channels=10**6), "does not fit config.json"),
+    "a network of a million layers": (settings(tcn_blocks=10**6), "tcn_blocks=1000000: must be 20 or less"),
+    "half precision": (weights(lambda w: {k: v.half() for k, v in w.items()}), "is torch.float16; expected torch"),
+    "brackets without end": (put("config.json", b"[" * 100_000), "config.json: not readable as JSON"),
 }
 
 
@@ -394,8 +438,3 @@ def test_a_pickle_in_a_run_folder_is_refused_unexecuted(name, tiny_runs, tmp_pat
     assert refused or name in ("record.json", "history.csv")  # none of these readers opens them
     pickle.loads((folder / name).read_bytes())
     assert planted.exists()  # the payload works, where it is let in
-
-
-def test_enough_were_tried():
-    tables = (CORPORA, NOISES, PARAMETERS, PROFILES, RUNS)
-    assert sum(map(len, tables)) >= 60

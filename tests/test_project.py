@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.trust import table
+
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -54,6 +56,13 @@ def test_readme_shows_the_recorded_tables():
     for name in ("tables.md", "overview.md"):
         recorded = (ROOT / "results/reference" / name).read_text()
         assert recorded.strip() in readme, f"README.md differs from results/reference/{name}"
+
+
+def test_readme_shows_what_was_counted():
+    counted = json.loads((ROOT / "results/reference/trust.json").read_text())
+    assert table(counted) in (ROOT / "README.md").read_text()
+    assert counted["training"]["kills"] >= 50 and counted["training"]["different"] == []
+    assert counted["pipeline"]["kills"] >= 10 and counted["pipeline"]["different"] == []
 
 
 def test_the_map_in_the_readme_names_every_module():

@@ -16,6 +16,7 @@ from jointlib import COLUMNS
 from jointlib.audio import resample
 from jointlib.contaminate import LEVEL_DB, PEAK, mix
 from jointlib.corpus import _read_split, _unusable_paths
+from jointlib.layers import BatchNormLeakyReLU
 from jointlib.packed import PackedAudio
 from jointlib.runs import Run
 from jointlib.strategies import STRATEGIES, JointOutput
@@ -125,7 +126,7 @@ def trained_alike(model: nn.Module, seed: int) -> nn.Module:
     """In eval mode, with statistics and biases such as training leaves, so that nothing is zero by chance."""
     generator = torch.Generator().manual_seed(seed)
     for part in model.modules():
-        if isinstance(part, nn.BatchNorm1d):
+        if isinstance(part, BatchNormLeakyReLU):
             part.running_mean.normal_(generator=generator)
             part.running_var.uniform_(0.5, 2, generator=generator)
             nn.init.normal_(part.bias, generator=generator)
@@ -282,6 +283,7 @@ def test_a_csv_is_read_as_it_was_written(rows, marked):
 @given(st.binary(max_size=300), st.booleans())
 @example(b"path,path\n1,2\n", False)
 @example(b'"unclosed', False)
+@example(b"\n", True)
 def test_no_bytes_break_the_csv_reader(content, headed):
     """Whatever is in the file, it is a table or a list of problems."""
     with tempfile.TemporaryDirectory() as folder:
