@@ -6,13 +6,14 @@ import time
 from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import torch
 from matplotlib.axes import Axes
 
 from benchmarks import contamination, enhancement, feeding, growth, roofline, step
 from jointlib.config import ROOT
 from jointlib.figures import use_style
-from jointlib.files import write_json
+from jointlib.files import write_between, write_json
 
 TARGET = ROOT / "results/reference"
 PARTS = {
@@ -82,6 +83,8 @@ def main() -> None:
         measured[name] = measure()
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
     write_json(TARGET / "benchmarks.json", measured)
+    table = pd.DataFrame(measured["roofline"]).to_markdown(index=False, floatfmt=".3g")
+    write_between(ROOT / "benchmarks/README.md", "roofline", table)
     draw(measured).savefig(TARGET / "benchmarks.png")
 
 

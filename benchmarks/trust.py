@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks.kills import kill_pipeline, kill_training
 from jointlib.config import ROOT
-from jointlib.files import write_atomically, write_json
+from jointlib.files import write_between, write_json
 from jointlib.profile import load_config
 from jointlib.records import environment
 
@@ -71,7 +71,4 @@ if __name__ == "__main__":
     print(json.dumps(counted, indent=2))
     if given.training >= 50 and given.pipeline >= 10:
         write_json(ROOT / "results/reference/trust.json", counted)
-        readme = (ROOT / "README.md").read_text()
-        shown = f"<!-- trust -->\n\n{table(counted)}\n\n<!-- end -->"
-        readme = re.sub(r"<!-- trust -->.*?<!-- end -->", lambda _match: shown, readme, flags=re.S)
-        write_atomically(ROOT / "README.md", readme.encode())
+        write_between(ROOT / "README.md", "trust", table(counted))

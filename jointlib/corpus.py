@@ -109,9 +109,8 @@ def _read_split(root: Path, split: str) -> tuple[pd.DataFrame, list[str]]:
     except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning, ValueError, OSError) as error:
         return empty, [f"{file}: not readable as UTF-8 CSV ({error})"]
     missing = [column for column in COLUMNS if column not in table]
-    table = (
-        table.reindex(columns=list(COLUMNS), fill_value="").rename(columns={"speakerId": "speaker"}).fillna("")
-    )  # short rows
+    table = table.reindex(columns=list(COLUMNS), fill_value="").fillna("")  # NaN: a row that is too short
+    table = table.rename(columns={"speakerId": "speaker"})
     table.insert(0, "split", split)
     table.insert(1, "row", range(2, len(table) + 2))
     table = table[(table.drop(columns=["split", "row"]) != "").any(axis=1)]  # blank lines count, but are no rows

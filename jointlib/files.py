@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,13 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     text = io.StringIO()
     table.to_csv(text, index=False)
     write_atomically(path, text.getvalue().encode())
+
+
+def write_between(path: Path, name: str, text: str) -> None:
+    """Replace what a Markdown file holds between ``<!-- NAME -->`` and ``<!-- end -->``."""
+    found = rf"<!-- {re.escape(name)} -->.*?<!-- end -->"
+    shown = f"<!-- {name} -->\n\n{text.strip()}\n\n<!-- end -->"
+    write_atomically(path, re.sub(found, lambda _match: shown, path.read_text(), flags=re.S).encode())
 
 
 def write_wav(path: Path, wave: Tensor, sample_rate: int) -> None:

@@ -2,7 +2,6 @@
 
 import html
 import json
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from jointlib.config import ROOT, Config
-from jointlib.files import write_atomically, write_csv
+from jointlib.files import write_atomically, write_between, write_csv
 from jointlib.profile import load_config
 from jointlib.runs import list_runs
 from jointlib.scores import read_scores
@@ -67,13 +66,8 @@ def write_reference(config: Config, target: Path, readme: Path) -> None:
         kept = ("seconds_since_last_start", "commit", "device", "threads", "platform", "python")
         rows.append(run | {name: record[name] for name in kept} | {"torch": record["versions"]["torch"]})
     write_csv(target / "runs.csv", pd.DataFrame(rows))
-    text = readme.read_text()
     for name in ("tables.md", "overview.md"):
-        table = (target / name).read_text().strip()
-        text = re.sub(
-            rf"<!-- {name} -->.*?<!-- end -->", f"<!-- {name} -->\n\n{table}\n\n<!-- end -->", text, flags=re.S
-        )
-    readme.write_text(text)
+        write_between(readme, name, (target / name).read_text())
 
 
 if __name__ == "__main__":  # python -m jointlib.report grid: what results/reference and the README are made with
