@@ -36,7 +36,6 @@ onstart:
         raise WorkflowError(f"another pipeline is at work on {BASE.folder}; let it end, or stop it first") from error
 
 
-
 def grid():
     """Every run of the profile by its name, and every run that one of them starts from."""
     cells = {}
