@@ -31,7 +31,7 @@ def write(root: Path) -> None:
         for number in range(UTTERANCES if split == "train" else 4):
             wave = 0.1 * rng.standard_normal(round(SECONDS * 16_000)) * np.hanning(round(SECONDS * 16_000))
             soundfile.write(speech / f"{split}{number}.wav", wave, 16_000)
-            rows.append((f"{split}{number}.wav", split, "bring my shoes", "bring", "shoes", "none"))
+            rows.append((f"{split}{number}.wav", split, "bring it", "bring", f"thing {number % 4}", "none"))
         columns = ["path", "speakerId", "transcription", "action", "object", "location"]
         pd.DataFrame(rows, columns=columns).to_csv(speech / "data" / f"{split}_data.csv")
     for number in range(8):
