@@ -46,6 +46,7 @@ def _steps(axis: Axes, rows: dict[str, dict[str, float]]) -> None:
     axis.set_xticks(range(len(rows)), [{"jt": "JT", "bn": "BN", "bn_mix": "BN-Mix"}[name] for name in rows])
     axis.set(ylabel="s an utterance of 4 s", title="Training step, published sizes")
     axis.legend(frameon=False)
+    axis.margins(y=0.12)
 
 
 def _enhancers(axis: Axes, rows: dict[str, dict[str, float]]) -> None:
@@ -71,6 +72,8 @@ def _corpora(axis: Axes, points: list[dict[str, float]]) -> None:
         axis.plot([p["utterances"] for p in points], [p[name] for p in points], marker=marker, label=label)
     axis.plot([p["utterances"] for p in points], [p["mix_s"] for p in points], marker="^", label="mixing an epoch")
     axis.set(xlabel="utterances of 1 s", ylabel="s", title="A growing corpus", xscale="log", yscale="log")
+    axis.set_xticks([p["utterances"] for p in points], [f"{p['utterances']:,}" for p in points])
+    axis.minorticks_off()
     axis.legend(frameon=False)
 
 

@@ -37,11 +37,16 @@ def fastest(work: Callable[[], object], device: torch.device, rounds: int = 5) -
 
 
 def peaks(device: torch.device) -> tuple[float, float]:
-    """Floating-point operations a second of a matrix product, bytes a second of a large addition in place."""
+    """Floating-point operations a second of a matrix product or, if faster, of a convolution; bytes a second of a
+    large addition in place."""
     kind, size = (torch.bfloat16, 8192) if device.type == "cuda" else (torch.float32, 2048)
     left, right = torch.randn(2, size, size, device=device).to(kind)
+    image = left.view(1, 256, -1, 128).to(memory_format=torch.channels_last)
+    kernel = right.view(-1)[: 256 * 256 * 9].view(256, 256, 3, 3).to(memory_format=torch.channels_last)
+    of_convolution = 2 * 9 * 256 * image.numel() / fastest(lambda: torch.conv2d(image, kernel, padding=1), device)
     large = torch.zeros(2**28 if device.type == "cuda" else 2**26, device=device)
-    return 2 * size**3 / fastest(lambda: left @ right, device), 8 * len(large) / fastest(lambda: large.add_(1), device)
+    product = 2 * size**3 / fastest(lambda: left @ right, device)
+    return max(of_convolution, product), 8 * len(large) / fastest(lambda: large.add_(1), device)
 
 
 def count(model: nn.Module, batch: Batch, alpha: float) -> tuple[float, float]:
