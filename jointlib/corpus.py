@@ -146,11 +146,14 @@ def _unusable_paths(root: Path, paths: pd.Series) -> pd.Series:
 
 
 def _speakers_in_two_splits(manifest: pd.DataFrame) -> list[str]:
-    splits = manifest.groupby("speaker").split.unique()
-    return [
-        f"speaker {speaker!r} is in {' and '.join(found)}; a speaker may be in one split only"
-        for speaker, found in splits[splits.map(len) > 1].items()
-    ]
+    lines = []
+    for speaker, rows in manifest.groupby("speaker"):
+        if rows.split.nunique() > 1:
+            firsts = rows.drop_duplicates("split")
+            where = "; ".join(place(row) for _, row in firsts.iterrows())
+            found = " and ".join(firsts.split)
+            lines.append(f"speaker {speaker!r} is in {found}; a speaker may be in one split only (first in {where})")
+    return lines
 
 
 def _recordings_in_two_splits(manifest: pd.DataFrame, digests: list[str]) -> list[str]:
@@ -166,7 +169,7 @@ def _unknown_intents(manifest: pd.DataFrame, known: set[str]) -> list[str]:
     unknown = manifest[~manifest.intent.isin(known)] if known else manifest[:0]  # without train all would be
     return [
         f"data/{split}_data.csv: intent {intent!r} ({len(rows)} utterances) is not in the train split, so it cannot be "
-        "learnt; add it there or leave it out"
+        f"learnt; add it there or leave it out (first in row {rows.row.iloc[0]})"
         for (split, intent), rows in unknown.groupby(["split", "intent"])
     ]
 
