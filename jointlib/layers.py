@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_TILE = 512  # samples
+_TILE, _LONG_TILE = 256, 1024  # samples
 
 
 def channels_last(x: Tensor, least: int = 0) -> Tensor:
@@ -96,9 +96,29 @@ class _Convolve(torch.autograd.Function):
         gradient = channels_last(gradient)
         of_input = _gradients(gradient, x, weight, padding, 0) if ctx.needs_input_grad[0] else None
         of_bias = gradient.transpose(1, 2).flatten(0, 1).sum(dim=0)
-        if length > 2 * _TILE and padding:  # oneDNN is slow at the weights' gradient of long waves: cut them
+        if not padding:
+            return of_input, _products(gradient, x).unsqueeze(2), of_bias, None
+        if length > 2 * _TILE:  # oneDNN is slow at the weights' gradient of long waves: cut them
             gradient, x, padding = _tiles(gradient, 0), _tiles(x, padding), 0
         return of_input, _gradients(gradient, x, weight, padding, 1), of_bias, None
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """Sum over B and T of the products of each channel with each: (B, C, T), (B, D, T) -> (C, D).
+
+    As the weights' gradient of a convolution with one tap, which oneDNN finds twice as fast where `left` is the wider
+    one, and in tiles.
+    """
+    if left.shape[1] < right.shape[1]:
+        return _products(right, left).t()
+    rows = [part.transpose(1, 2).flatten(0, 1) for part in (left, right)]  # (B * T, C) and (B * T, D)
+    weight, products = left.new_empty(left.shape[1], right.shape[1], 1), 0
+    whole = len(rows[0]) // _LONG_TILE * _LONG_TILE
+    for piece, shape in ((slice(whole), (-1, _LONG_TILE)), (slice(whole, None), (1, -1))):
+        if len(rows[0][piece]):
+            pair = (part[piece].unflatten(0, shape).transpose(1, 2) for part in rows)
+            products = products + _gradients(*pair, weight, 0, 1)
+    return products.squeeze(2)
 
 
 def _tiles(x: Tensor, margin: int) -> Tensor:
