@@ -63,6 +63,7 @@ def compare(config: Config, batch_size: int, threads: int, steps: int, kinds: tu
     for kind in kinds:
         pipes[kind], theirs = context.Pipe()
         context.Process(target=_serve, args=(theirs, config, batch_size, threads, kind == "plain"), daemon=True).start()
+        theirs.close()  # so that a process that ends early is not waited for
     for _ in range(steps + 1):
         for kind in kinds:
             pipes[kind].send(True)

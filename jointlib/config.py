@@ -60,7 +60,7 @@ class Config:
     patience: int = 20  # (open) epochs without a better validation
     select: str = "accuracy"  # (open) or loss: what a better validation is; loss where nothing is classified
     device: str = "auto"
-    bf16: bool = True  # autocast, on a GPU
+    bf16: bool | None = None  # autocast to bfloat16 in training; None: on a GPU
     threads: int | None = None  # of torch; a number makes CPU runs repeat to the last bit
     metric_workers: int | None = None  # processes that score speech; None: one per core
 
@@ -104,6 +104,11 @@ class Config:
         """The device asked for; auto is the GPU if there is one."""
         auto = "cuda" if torch.cuda.is_available() else "cpu"
         return torch.device(auto if self.device == "auto" else self.device)
+
+    @property
+    def autocast(self) -> bool:
+        """Whether training computes in bfloat16 where that is enough."""
+        return self.torch_device.type == "cuda" if self.bf16 is None else self.bf16
 
     def __post_init__(self) -> None:
         for entry in dataclasses.fields(self):

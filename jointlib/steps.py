@@ -26,7 +26,7 @@ def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer,
         FloatingPointError: the loss or its gradient is not finite; nothing was stepped.
     """
     wave = _input(batch, config)
-    with torch.autocast(wave.device.type, torch.bfloat16, enabled=config.bf16 and wave.device.type == "cuda"):
+    with torch.autocast(wave.device.type, torch.bfloat16, enabled=config.autocast):
         output = model(wave)
     terms = loss_terms(output, batch.clean, batch.labels)
     optimizer.zero_grad(set_to_none=True)
@@ -74,7 +74,7 @@ def build_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
     """Adam or AdamW over what is not frozen."""
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return kinds[config.optimizer](trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return kinds[config.optimizer](trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
 def train_epoch(
