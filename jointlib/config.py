@@ -61,6 +61,7 @@ class Config:
     select: str = "accuracy"  # (open) or loss: what a better validation is; loss where nothing is classified
     device: str = "auto"
     bf16: bool | None = None  # autocast to bfloat16 in training; None: on a GPU
+    checkpointing: bool = False  # of the classifier: less memory and more time for the same numbers
     threads: int | None = None  # of torch; a number makes CPU runs repeat to the last bit
     metric_workers: int | None = None  # processes that score speech; None: one per core
 
@@ -128,7 +129,17 @@ class Config:
 
 
 # What tells no run from another: where it runs and what else the grid holds.
-NOT_OF_A_RUN = ("profile", "device", "metric_workers", "strategies", "alphas", "seeds", "results", "overrides")
+NOT_OF_A_RUN = (
+    "profile",
+    "device",
+    "checkpointing",
+    "metric_workers",
+    "strategies",
+    "alphas",
+    "seeds",
+    "results",
+    "overrides",
+)
 _CHOICES = {
     "strategy": STRATEGIES,
     "mixer": MIXERS,

@@ -5,6 +5,8 @@ units, while for torch's own layout it copies, or a slower library is called. `c
 hands it on. On a GPU, and in a narrow network, tensors stay as torch makes them.
 """
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -61,15 +63,21 @@ def stretch(x: Tensor, first: int = 0, total: int | None = None) -> Tensor:
     """
     steps, time = x.shape[-1], 1 if _is_channels_last(x) else 2
     rows = x.transpose(1, 2) if time == 1 else x
-    total = steps if total is None else total
-    position = torch.arange(2 * first - 1, 2 * (first + steps) + 1, device=x.device) * (total - 1)
-    weight = (position % (2 * total - 1)).double().div(2 * total - 1).to(x.dtype)  # of the right neighbour
+    weight = _of_right_neighbours(first, steps, total or steps, x.device, x.dtype)
     weight = weight.unsqueeze(1) if time == 1 else weight
     rows = torch.cat([rows.narrow(time, 0, 1), rows, rows.narrow(time, steps - 1, 1)], dim=time)
     left, right = rows.narrow(time, 0, steps + 1), rows.narrow(time, 1, steps + 1)
     pairs = [torch.lerp(left, right, part) for part in (weight[::2], weight[1::2])]
     rows = torch.stack(pairs, dim=time + 1).flatten(time, time + 1).narrow(time, 1, 2 * steps)
     return rows.transpose(1, 2) if time == 1 else rows
+
+
+@functools.lru_cache(maxsize=32)
+def _of_right_neighbours(first: int, steps: int, total: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """How much of its right neighbour each new sample has, from one before the part to one behind it."""
+    with torch.inference_mode(False):  # training uses them, too
+        position = torch.arange(2 * first - 1, 2 * (first + steps) + 1, device=device) * (total - 1)
+        return (position % (2 * total - 1)).double().div(2 * total - 1).to(dtype)
 
 
 class Conv(nn.Conv1d):

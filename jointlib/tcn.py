@@ -5,6 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from jointlib.layers import Conv, DepthwiseConv, GlobalLayerNorm, PReLU, channels_last
 
@@ -71,6 +72,9 @@ class TCN(nn.Module):
         kernel_size: of the depthwise convolutions, odd.
         stem: None, the published network; or (window, hop, bands) of a `Filterbank` in front of it, so that a step is a
             frame instead of a sample.
+
+    Attributes:
+        checkpointing: keep a block's input alone and compute the rest again on the way back: less memory, more time.
     """
 
     def __init__(
@@ -95,8 +99,13 @@ class TCN(nn.Module):
             for _ in range(repeats)
             for exponent in range(blocks)
         ]
+        self.checkpointing = False
         self.features = nn.Sequential(*layers)
         self.head = nn.Sequential(nn.PReLU(), nn.Linear(channels, classes))
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.head(self.features(channels_last(features, least=512)).transpose(1, 2).mean(dim=1))
+        features = channels_last(features, least=512)
+        for layer in self.features:
+            again = self.checkpointing and features.requires_grad and isinstance(layer, ResidualBlock)
+            features = checkpoint(layer, features, use_reentrant=False) if again else layer(features)
+        return self.head(features.transpose(1, 2).mean(dim=1))

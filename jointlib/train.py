@@ -43,6 +43,8 @@ def keep_freed_memory() -> None:
 def _initial_model(config: Config, data: Data) -> tuple[nn.Module, dict[str, str]]:
     torch.manual_seed(config.seed)
     model = build_network(identity(config), len(data.corpus.intents))
+    if hasattr(model, "backend"):
+        model.backend.checkpointing = config.checkpointing
     origins = {}
     for part, parent in parents(STRATEGIES[config.strategy], config.init).items():
         folder = fit(parent_of(config, parent), data)
