@@ -27,24 +27,32 @@ PARTS = {
 
 
 def draw(measured: dict[str, Any]) -> plt.Figure:
-    """Four panels: the step, the enhancers, the clip's length, the corpus's size."""
+    """Six panels: the step with one thread and with two, the enhancers, growing corpora, long clips."""
     use_style()
-    figure, axes = plt.subplots(2, 2, figsize=(11, 7.4))
-    _steps(axes[0, 0], measured["step"]["published"])
-    _enhancers(axes[0, 1], measured["enhancement"])
-    _clips(axes[1, 0], measured["growth"])
+    figure, axes = plt.subplots(3, 2, figsize=(11, 11))
+    titles = {"jt": "JT", "bn": "BN", "bn_mix": "BN-Mix"}
+    steps, twice = measured["step"]["published"], measured["step"]["published, twice the threads"]
+    _steps(axes[0, 0], {titles[name]: row for name, row in steps.items()})
+    axes[0, 0].set_title("Training step, published sizes, one thread")
+    both = {f"{titles[name]}, {row['threads']}": row for name in twice for row in (steps[name], twice[name])}
+    _steps(axes[0, 1], both)
+    axes[0, 1].set(title="One thread and two", xlabel="strategy, threads")
+    _enhancers(axes[1, 0], measured["enhancement"])
     _corpora(axes[1, 1], measured["growth"]["corpus"])
+    _clips(axes[2, 0], measured["growth"], "taken_s", 1.0, "time (s)")
+    _clips(axes[2, 1], measured["growth"], "peak_mb", 1e-3, "peak memory (GB)")
     figure.tight_layout()
     return figure
 
 
 def _steps(axis: Axes, rows: dict[str, dict[str, float]]) -> None:
-    for shift, kind, label in ((-0.2, "plain", "plain reference"), (0.2, "library", "jointlib")):
-        bars = axis.bar([place + shift for place in range(len(rows))], [row[f"{kind}_s"] for row in rows.values()], 0.4)
-        axis.bar_label(bars, fmt="%.2g", fontsize=10)
-        bars.set_label(label)
-    axis.set_xticks(range(len(rows)), [{"jt": "JT", "bn": "BN", "bn_mix": "BN-Mix"}[name] for name in rows])
-    axis.set(ylabel="s an utterance of 4 s", title="Training step, published sizes")
+    kinds = (("plain", "plain reference"), ("library", "jointlib"), ("bf16", "jointlib, bfloat16"))
+    for number, (kind, label) in enumerate(kinds):
+        places = [place + 0.27 * (number - 1) for place in range(len(rows))]
+        bars = axis.bar(places, [row[f"{kind}_s"] for row in rows.values()], 0.27, label=label)
+        axis.bar_label(bars, fmt="%.2g", fontsize=9)
+    axis.set_xticks(range(len(rows)), rows)
+    axis.set(ylabel="s an utterance of 4 s")
     axis.legend(frameon=False)
     axis.margins(y=0.12)
 
@@ -59,11 +67,10 @@ def _enhancers(axis: Axes, rows: dict[str, dict[str, float]]) -> None:
     axis.tick_params(axis="y", labelsize=10)
 
 
-def _clips(axis: Axes, rows: dict[str, list[dict[str, float]]]) -> None:
-    for name, label, marker in (("whole", "at once", "o"), ("tiled", "in tiles", "s")):
-        points = rows[name]
-        axis.plot([p["seconds"] for p in points], [p["peak_mb"] / 1000 for p in points], marker=marker, label=label)
-    axis.set(xlabel="clip (s)", ylabel="peak memory (GB)", title="Enhancing a long clip", ylim=(0, None))
+def _clips(axis: Axes, rows: dict[str, list[dict[str, float]]], name: str, unit: float, label: str) -> None:
+    for kind, way, marker in (("whole", "at once", "o"), ("tiled", "in tiles", "s")):
+        axis.plot([p["seconds"] for p in rows[kind]], [unit * p[name] for p in rows[kind]], marker=marker, label=way)
+    axis.set(xlabel="clip (s)", ylabel=label, title="Enhancing a long clip", ylim=(0, None))
     axis.legend(frameon=False)
 
 

@@ -11,6 +11,7 @@ import argparse
 import json
 import resource
 import time
+from collections.abc import Collection
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
@@ -27,6 +28,7 @@ from jointlib.train import keep_freed_memory
 
 BATCHES = {"jt": 1, "bn": 4, "bn_mix": 4}
 CLASSES = 31
+KINDS = {"plain": {}, "library": {}, "bf16": {"bf16": True}, "checkpointing": {"checkpointing": True}}
 
 
 class _Plain(PlainJoint):
@@ -45,6 +47,7 @@ def _serve(orders: Connection, config: Config, batch_size: int, threads: int, pl
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = build_network(identity(config), CLASSES).train()
+    model.backend.checkpointing = config.checkpointing
     model = _Plain(model) if plain else model
     optimizer = build_optimizer(model, config)
     noisy, clean = (0.1 * torch.randn(batch_size, 1, config.clip_samples) for _ in range(2))
@@ -57,12 +60,13 @@ def _serve(orders: Connection, config: Config, batch_size: int, threads: int, pl
         orders.send((*seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6))
 
 
-def compare(config: Config, batch_size: int, threads: int, steps: int, kinds: tuple[str, ...]) -> dict[str, float]:
-    """Seconds per utterance (the best of all steps but the first) and GB of each kind, "plain" or "library"."""
+def compare(config: Config, batch_size: int, threads: int, steps: int, kinds: Collection[str]) -> dict[str, float]:
+    """Seconds per utterance (the best of all steps but the first) and GB of each of some `KINDS`."""
     context, pipes, answers = get_context("spawn"), {}, {kind: [] for kind in kinds}
     for kind in kinds:
         pipes[kind], theirs = context.Pipe()
-        context.Process(target=_serve, args=(theirs, config, batch_size, threads, kind == "plain"), daemon=True).start()
+        task = (theirs, config.replace(**KINDS[kind]), batch_size, threads, kind == "plain")
+        context.Process(target=_serve, args=task, daemon=True).start()
         theirs.close()  # so that a process that ends early is not waited for
     for _ in range(steps + 1):
         for kind in kinds:
@@ -70,32 +74,35 @@ def compare(config: Config, batch_size: int, threads: int, steps: int, kinds: tu
             answers[kind].append(pipes[kind].recv())
     for pipe in pipes.values():
         pipe.send(False)
-    result: dict[str, float] = {"batch": batch_size, "clip_s": config.clip_seconds}
+    result: dict[str, float] = {"batch": batch_size, "clip_s": config.clip_seconds, "threads": threads}
     for kind, rows in answers.items():
         wall, cpu = (min(row[part] for row in rows[1:]) for part in (0, 1))
         result[f"{kind}_s"], result[f"{kind}_cpu_s"] = round(wall / batch_size, 4), round(cpu / batch_size, 4)
         result[f"{kind}_first_s"] = round(rows[0][0] / batch_size, 4)
         result[f"{kind}_gb"] = round(rows[-1][2], 2)
-    if len(kinds) == 2:
-        result["ratio"] = round(result["plain_s"] / result["library_s"], 2)
-        result["ratio_cpu"] = round(result["plain_cpu_s"] / result["library_cpu_s"], 2)
+        if "plain" in kinds and kind != "plain":
+            result[f"{kind}_ratio"] = round(result["plain_s"] / result[f"{kind}_s"], 2)
     return result
 
 
 def measure(threads: int = 1, steps: int = 4) -> dict:
     """All of it: {"published": {strategy: numbers}, "quick": {strategy: numbers}, ...}; seconds are per utterance."""
-    published, both = Config(profile="full"), ("plain", "library")
+    published, most = Config(profile="full", device="cpu"), ("plain", "library", "bf16")
     return {
-        "torch": torch.__version__,
-        "threads": threads,
         "published": {
-            name: compare(published.replace(strategy=name), size, threads, steps, both)
+            name: compare(
+                published.replace(strategy=name), size, threads, steps, KINDS if name in ("jt", "bn") else most
+            )
             for name, size in BATCHES.items()
+        },
+        "published, twice the threads": {
+            name: compare(published.replace(strategy=name), BATCHES[name], 2 * threads, steps, most)
+            for name in ("jt", "bn")
         },
         # Its classifier has a filterbank in front, which the plain networks lack: JT is the library's alone.
         "quick": {
             name: compare(
-                load_config("quick", strategy=name), 8, threads, 3 * steps, both if name != "jt" else both[1:]
+                load_config("quick", strategy=name), 8, threads, 3 * steps, most if name != "jt" else most[1:]
             )
             for name in BATCHES
         },

@@ -106,11 +106,6 @@ class Config:
         auto = "cuda" if torch.cuda.is_available() else "cpu"
         return torch.device(auto if self.device == "auto" else self.device)
 
-    @property
-    def autocast(self) -> bool:
-        """Whether training computes in bfloat16 where that is enough."""
-        return self.torch_device.type == "cuda" if self.bf16 is None else self.bf16
-
     def __post_init__(self) -> None:
         for entry in dataclasses.fields(self):
             object.__setattr__(self, entry.name, typed(entry.name, entry.type, getattr(self, entry.name)))

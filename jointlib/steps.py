@@ -26,7 +26,8 @@ def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer,
         FloatingPointError: the loss or its gradient is not finite; nothing was stepped.
     """
     wave = _input(batch, config)
-    with torch.autocast(wave.device.type, torch.bfloat16, enabled=config.autocast):
+    enabled = wave.device.type == "cuda" if config.bf16 is None else config.bf16
+    with torch.autocast(wave.device.type, torch.bfloat16, enabled=enabled):
         output = model(wave)
     terms = loss_terms(output, batch.clean, batch.labels)
     optimizer.zero_grad(set_to_none=True)

@@ -40,9 +40,10 @@ def test_outputs(strategy, length):
     assert (output.logits is None) != hasattr(model, "backend")
 
 
+@pytest.mark.parametrize("bf16", [None, True], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("strategy", ["classifier_noisy", *JOINT])
-def test_one_batch_can_be_overfitted(strategy):
-    config, model = network(strategy, alpha=0.1)
+def test_one_batch_can_be_overfitted(strategy, bf16):
+    config, model = network(strategy, alpha=0.1, bf16=bf16)
     optimizer = build_optimizer(set_training(model), config)
     losses = [train_step(model, batch(), optimizer, config)["cross_entropy"].item() for _ in range(60)]
     assert losses[-1] < 0.05 < losses[0]
