@@ -1,4 +1,4 @@
-"""How time and memory grow: with the corpus, with the clip, with threads. Every point in a fresh process.
+"""How time and memory grow: with the corpus, with the clip. Every point in a fresh process.
 
 ``python -m benchmarks.growth POINT VALUE`` prints one point; `measure` collects them all.
 """
@@ -17,19 +17,13 @@ import soundfile
 import torch
 
 from benchmarks.second_start import write
-from jointlib.config import ROOT, identity
+from jointlib.config import ROOT
 from jointlib.contaminate import Contaminator, draw_plan
 from jointlib.corpus import Corpus
-from jointlib.data import Batch
 from jointlib.noises import Noises
-from jointlib.profile import load_config
-from jointlib.runs import build_network
-from jointlib.steps import build_optimizer, train_step
-from jointlib.strategies import set_training
-from jointlib.train import keep_freed_memory
 from jointlib.waveunet import WaveUNet
 
-POINTS = {"corpus": (1, 4, 16), "whole": (1, 4, 15, 30, 60), "tiled": (1, 4, 15, 30, 60), "threads": (1, 2)}
+POINTS = {"corpus": (1, 4, 16), "whole": (1, 4, 15, 30, 60), "tiled": (1, 4, 15, 30, 60)}
 TILE = 10 * 16_000  # samples, so that a minute takes several
 
 
@@ -68,35 +62,13 @@ def clip(seconds: int, tile: int | None) -> dict[str, float]:
     return {"seconds": seconds, "taken_s": time.perf_counter() - started}
 
 
-def threads(count: int) -> dict[str, float]:
-    """A JT step of quick (8 clips) and of the published size (1 clip of 4 s); the median of some."""
-    torch.set_num_threads(count)
-    keep_freed_memory()
-    taken = {"threads": count}
-    for name, profile, steps in (("quick_ms", "quick", 20), ("full_ms", "full", 3)):
-        config = load_config(profile, strategy="jt", device="cpu")
-        size = config.batch_size if profile == "quick" else 1
-        model = set_training(build_network(identity(config), 31))
-        optimizer, labels = build_optimizer(model, config), torch.zeros(size, dtype=torch.long)
-        noisy, clean = 0.1 * torch.randn(2, size, 1, config.clip_samples)
-        batch, spent = Batch(noisy, clean, labels, labels + config.clip_samples, labels), []
-        for _ in range(steps + 1):
-            started = time.perf_counter()
-            train_step(model, batch, optimizer, config)
-            spent.append(time.perf_counter() - started)
-        taken[name] = 1000 * sorted(spent[1:])[steps // 2] / size
-    return taken
-
-
 def point(name: str, value: int) -> dict[str, float]:
     """One point, with the peak memory of this process in MB."""
-    if name != "threads":
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     measured = {
         "corpus": lambda: corpus(value),
         "whole": lambda: clip(value, None),
         "tiled": lambda: clip(value, TILE),
-        "threads": lambda: threads(value),
     }[name]()
     status = Path("/proc/self/status").read_text()  # getrusage's peak is inherited from whoever started this
     peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1000

@@ -3,8 +3,8 @@
     python -m benchmarks.step [--threads 1] [--steps 4]
 
 Published sizes and clips of 4 s; and the profile quick. A step is forward, loss, backward and the optimiser. Each
-network has a process of its own, for its peak of memory; the two take their steps in turn, so that whatever else keeps
-the machine busy meets both. Both keep freed memory (see `jointlib.train.keep_freed_memory`), with as many threads.
+network has a process of its own, for its peak of memory; they take their steps in turn, so that whatever else keeps the
+machine busy meets all. All keep freed memory (see `jointlib.train.keep_freed_memory`), with as many threads.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from jointlib.train import keep_freed_memory
 
 BATCHES = {"jt": 1, "bn": 4, "bn_mix": 4}
 CLASSES = 31
+# What they change in a configuration. The plain network is none of the library's.
 KINDS = {"plain": {}, "library": {}, "bf16": {"bf16": True}, "checkpointing": {"checkpointing": True}}
 
 
@@ -61,7 +62,8 @@ def _serve(orders: Connection, config: Config, batch_size: int, threads: int, pl
 
 
 def compare(config: Config, batch_size: int, threads: int, steps: int, kinds: Collection[str]) -> dict[str, float]:
-    """Seconds per utterance (the best of all steps but the first) and GB of each of some `KINDS`."""
+    """Of each of some `KINDS`: seconds per utterance (wall time and CPU, the best of all steps but the first; and the
+    first), the peak of memory in GB, and how many times faster than the plain network it is, if that takes part."""
     context, pipes, answers = get_context("spawn"), {}, {kind: [] for kind in kinds}
     for kind in kinds:
         pipes[kind], theirs = context.Pipe()
@@ -87,22 +89,24 @@ def compare(config: Config, batch_size: int, threads: int, steps: int, kinds: Co
 
 def measure(threads: int = 1, steps: int = 4) -> dict:
     """All of it: {"published": {strategy: numbers}, "quick": {strategy: numbers}, ...}; seconds are per utterance."""
-    published, most = Config(profile="full", device="cpu"), ("plain", "library", "bf16")
+    published, precisions = Config(profile="full", device="cpu"), ("plain", "library", "bf16")
     return {
         "published": {
-            name: compare(
-                published.replace(strategy=name), size, threads, steps, KINDS if name in ("jt", "bn") else most
-            )
+            name: compare(published.replace(strategy=name), size, threads, steps, KINDS if name == "jt" else precisions)
             for name, size in BATCHES.items()
         },
         "published, twice the threads": {
-            name: compare(published.replace(strategy=name), BATCHES[name], 2 * threads, steps, most)
+            name: compare(published.replace(strategy=name), BATCHES[name], 2 * threads, steps, precisions)
             for name in ("jt", "bn")
         },
         # Its classifier has a filterbank in front, which the plain networks lack: JT is the library's alone.
         "quick": {
             name: compare(
-                load_config("quick", strategy=name), 8, threads, 3 * steps, most if name != "jt" else most[1:]
+                load_config("quick", strategy=name),
+                8,
+                threads,
+                3 * steps,
+                precisions if name != "jt" else precisions[1:],
             )
             for name in BATCHES
         },

@@ -123,7 +123,7 @@ class Config:
         return dataclasses.replace(self, **changes)
 
 
-# What tells no run from another: where it runs and what else the grid holds.
+# What tells no run from another: where it runs, how it saves memory, and what else the grid holds.
 NOT_OF_A_RUN = (
     "profile",
     "device",

@@ -10,9 +10,10 @@ import functools
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-# Lengths that oneDNN was measured to be fastest with, in samples, and how many numbers a cache holds.
-_TILE, _LONG_TILE, _CACHED = 248, 2008, 2**18
+_TILE, _LONG_TILE = 248, 2008  # samples that oneDNN was measured to be fastest with: several taps, one tap
+_PIECE = 2**18  # numbers, 1 MB in float32: what a cache holds
 
 
 def channels_last(x: Tensor, least: int = 0) -> Tensor:
@@ -74,7 +75,7 @@ def stretch(x: Tensor, first: int = 0, total: int | None = None) -> Tensor:
 
 @functools.lru_cache(maxsize=32)
 def _of_right_neighbours(first: int, steps: int, total: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """How much of its right neighbour each new sample has, from one before the part to one behind it."""
+    """How much of its right neighbour each new sample has, from one before the part on: (2 * steps + 2)."""
     with torch.inference_mode(False):  # training uses them, too
         position = torch.arange(2 * first - 1, 2 * (first + steps) + 1, device=device) * (total - 1)
         return (position % (2 * total - 1)).double().div(2 * total - 1).to(dtype)
@@ -90,7 +91,7 @@ class Conv(nn.Conv1d):
 
 
 class _Convolve(torch.autograd.Function):
-    """As a 2-D convolution of (B, C, 1, T): torch knows the layout of four axes only."""
+    """As a 2-D convolution of (B, C, 1, T): torch knows the layout of four axes only. Under autocast in bfloat16."""
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
@@ -107,9 +108,9 @@ class _Convolve(torch.autograd.Function):
         gradient = channels_last(gradient)
         of_input = _gradients(gradient, x, weight, padding, 0) if ctx.needs_input_grad[0] else None
         of_bias = gradient.transpose(1, 2).flatten(0, 1).sum(dim=0)
-        if not padding:
+        if weight.shape[-1] == 1 and not padding:
             return of_input, _products(gradient, x).unsqueeze(2), of_bias, None
-        if length > 2 * _TILE:  # oneDNN is slow at the weights' gradient of long waves: cut them
+        if padding and length > 2 * _TILE:  # oneDNN is slow at the weights' gradient of long waves: cut them
             gradient, x, padding = _tiles(gradient, 0), _tiles(x, padding), 0
         return of_input, _gradients(gradient, x, weight, padding, 1), of_bias, None
 
@@ -123,7 +124,8 @@ def _products(left: Tensor, right: Tensor) -> Tensor:
     if left.shape[1] < right.shape[1]:
         return _products(right, left).t()
     rows = [part.transpose(1, 2).flatten(0, 1) for part in (left, right)]  # (B * T, C) and (B * T, D)
-    weight, products = left.new_empty(left.shape[1], right.shape[1], 1), 0
+    weight = left.new_empty(left.shape[1], right.shape[1], 1)
+    products = torch.zeros_like(weight)
     whole = len(rows[0]) // _LONG_TILE * _LONG_TILE
     for piece, shape in ((slice(whole), (-1, _LONG_TILE)), (slice(whole, None), (1, -1))):
         if len(rows[0][piece]):
@@ -200,18 +202,22 @@ class PReLU(nn.PReLU):
 
 
 class _PReLU(torch.autograd.Function):
+    """Its gradients are found piece by piece, in the order of memory, while a piece lies in the cache."""
+
     @staticmethod
     def forward(ctx, x: Tensor, slope: Tensor) -> Tensor:
         ctx.save_for_backward(x, slope)
         return F.leaky_relu(x, slope.item())
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
         x, slope = ctx.saved_tensors
         order = (0, 2, 1) if _is_channels_last(x) else (0, 1, 2)
         rows = [part.permute(order).contiguous() for part in (x, gradient)]
-        output, of_slope = torch.empty_like(rows[0]), 0
-        for before, behind, here in zip(*(part.view(-1).split(_CACHED) for part in (*rows, output)), strict=True):
-            of_slope = of_slope + torch.dot(before.clamp(max=0), behind).double()
-            torch.ops.aten.leaky_relu_backward.grad_input(behind, before, slope.item(), False, grad_input=here)
-        return output.permute(order), of_slope.to(slope.dtype).view(1)
+        of_x, of_slope = torch.empty_like(rows[0]), 0
+        exact = torch.promote_types(x.dtype, torch.float32)
+        for before, after, target in zip(*(part.view(-1).split(_PIECE) for part in (*rows, of_x)), strict=True):
+            of_slope = of_slope + torch.dot(before.clamp(max=0).to(exact), after.to(exact)).double()
+            torch.ops.aten.leaky_relu_backward.grad_input(after, before, slope.item(), False, grad_input=target)
+        return of_x.permute(order), of_slope.to(slope.dtype).view(1)

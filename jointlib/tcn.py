@@ -106,6 +106,6 @@ class TCN(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         features = channels_last(features, least=512)
         for layer in self.features:
-            again = self.checkpointing and features.requires_grad and isinstance(layer, ResidualBlock)
-            features = checkpoint(layer, features, use_reentrant=False) if again else layer(features)
+            recompute = self.checkpointing and features.requires_grad and isinstance(layer, ResidualBlock)
+            features = checkpoint(layer, features, use_reentrant=False) if recompute else layer(features)
         return self.head(features.transpose(1, 2).mean(dim=1))

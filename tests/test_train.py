@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils.checkpoint import checkpoint
 
 from jointlib.profile import load_config
 from jointlib.records import FILES
@@ -28,6 +29,14 @@ def test_a_run_is_complete_and_repeats_to_the_last_bit(profile, tmp_path, strate
     assert metrics["mean"]["mse_enhanced"] == pytest.approx(scores.mse_enhanced.mean())
     record = json.loads((folder / "record.json").read_text())
     assert record["seed"] == 0 and record["versions"]["torch"] == torch.__version__.partition("+")[0]
+
+
+def test_checkpointing_changes_no_number_of_a_run(profile, tmp_path, monkeypatch):
+    folder, calls = fit(load_config(profile, strategy="classifier_noisy")), []
+    monkeypatch.setattr("jointlib.tcn.checkpoint", lambda *args, **how: calls.append(1) or checkpoint(*args, **how))
+    config = load_config(profile, strategy="classifier_noisy", checkpointing=True, results=str(tmp_path / "again"))
+    assert files(fit(config)) == files(folder)
+    assert calls
 
 
 def test_a_finished_run_is_not_trained_again(profile):
