@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-_TILE, _LONG_TILE = 248, 2008  # samples that oneDNN was measured to be fastest with: several taps, one tap
 _PIECE = 2**18  # numbers, 1 MB in float32: what a cache holds
 
 
@@ -25,18 +24,19 @@ def channels_last(x: Tensor, least: int = 0) -> Tensor:
     return rows.as_strided(x.shape, (length * channels, 1, channels))  # torch may leave any stride to an axis of one
 
 
-def _is_channels_last(x: Tensor) -> bool:
+def is_channels_last(x: Tensor) -> bool:
+    """Whether (B, C, T) lies on a CPU as (B, T, C)."""
     return x.device.type == "cpu" and x.stride(1) == 1
 
 
 def cut(x: Tensor, steps: slice) -> Tensor:
     """x[..., steps] of (B, C, T), whose gradient keeps the layout."""
-    return x.transpose(1, 2)[:, steps].transpose(1, 2) if _is_channels_last(x) else x[..., steps]
+    return x.transpose(1, 2)[:, steps].transpose(1, 2) if is_channels_last(x) else x[..., steps]
 
 
 def concatenate(*parts: Tensor) -> Tensor:
     """Join (B, C1, T), (B, C2, T), ... to (B, C1 + C2 + ..., T), in their own layout."""
-    if not _is_channels_last(parts[0]):
+    if not is_channels_last(parts[0]):
         return torch.cat(parts, dim=1)
     return _Concatenate.apply(*parts)
 
@@ -62,7 +62,7 @@ def stretch(x: Tensor, first: int = 0, total: int | None = None) -> Tensor:
 
     F.interpolate(mode="linear", align_corners=True) counts in single precision, and at 32,768 samples is off by 0.006.
     """
-    steps, time = x.shape[-1], 1 if _is_channels_last(x) else 2
+    steps, time = x.shape[-1], 1 if is_channels_last(x) else 2
     rows = x.transpose(1, 2) if time == 1 else x
     weight = _of_right_neighbours(first, steps, total or steps, x.device, x.dtype)
     weight = weight.unsqueeze(1) if time == 1 else weight
@@ -81,99 +81,6 @@ def _of_right_neighbours(first: int, steps: int, total: int, device: torch.devic
         return (position % (2 * total - 1)).double().div(2 * total - 1).to(dtype)
 
 
-class Conv(nn.Conv1d):
-    """A convolution with a stride of one."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not _is_channels_last(x):
-            return super().forward(x)
-        return _Convolve.apply(x, self.weight, self.bias, self.padding[0])
-
-
-class _Convolve(torch.autograd.Function):
-    """As a 2-D convolution of (B, C, 1, T): torch knows the layout of four axes only. Under autocast in bfloat16."""
-
-    @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.padding = padding
-        output = F.conv2d(x.unsqueeze(2), weight.unsqueeze(2), bias, 1, (0, padding), _dilation(weight))
-        return output.squeeze(2)
-
-    @staticmethod
-    @torch.amp.custom_bwd(device_type="cpu")
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
-        (x, weight), padding, length = ctx.saved_tensors, ctx.padding, gradient.shape[-1]
-        gradient = channels_last(gradient)
-        of_input = _gradients(gradient, x, weight, padding, 0) if ctx.needs_input_grad[0] else None
-        of_bias = gradient.transpose(1, 2).flatten(0, 1).sum(dim=0)
-        if weight.shape[-1] == 1 and not padding:
-            return of_input, _products(gradient, x).unsqueeze(2), of_bias, None
-        if padding and length > 2 * _TILE:  # oneDNN is slow at the weights' gradient of long waves: cut them
-            gradient, x, padding = _tiles(gradient, 0), _tiles(x, padding), 0
-        return of_input, _gradients(gradient, x, weight, padding, 1), of_bias, None
-
-
-def _products(left: Tensor, right: Tensor) -> Tensor:
-    """Sum over B and T of the products of each channel with each: (B, C, T), (B, D, T) -> (C, D).
-
-    As the weights' gradient of a convolution with one tap, which oneDNN finds twice as fast where `left` is the wider
-    one, and in tiles.
-    """
-    if left.shape[1] < right.shape[1]:
-        return _products(right, left).t()
-    rows = [part.transpose(1, 2).flatten(0, 1) for part in (left, right)]  # (B * T, C) and (B * T, D)
-    weight = left.new_empty(left.shape[1], right.shape[1], 1)
-    products = torch.zeros_like(weight)
-    whole = len(rows[0]) // _LONG_TILE * _LONG_TILE
-    for piece, shape in ((slice(whole), (-1, _LONG_TILE)), (slice(whole, None), (1, -1))):
-        if len(rows[0][piece]):
-            pair = (part[piece].unflatten(0, shape).transpose(1, 2) for part in rows)
-            products = products + _gradients(*pair, weight, 0, 1)
-    return products.squeeze(2)
-
-
-def _tiles(x: Tensor, margin: int) -> Tensor:
-    """Cut (B, C, T) into (B * N, C, tile), each longer by a margin on both sides, where it overlaps its neighbours."""
-    rows = F.pad(x.transpose(1, 2), (0, 0, margin, margin + -x.shape[-1] % _TILE))
-    tiles = rows.unfold(1, _TILE + 2 * margin, _TILE).transpose(2, 3)  # (B, N, tile, C)
-    return tiles.flatten(0, 1).transpose(1, 2)
-
-
-def _dilation(weight: Tensor) -> tuple[int, int]:
-    """A dilation means nothing to one tap; but with it torch asks oneDNN for that, too, in a single thread."""
-    return (1, 2 if weight.shape[-1] == 1 else 1)
-
-
-def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, padding: int, which: int) -> Tensor:
-    """Of a convolution: which = 0 of the input, 1 of the weights."""
-    four = [tensor.unsqueeze(2) for tensor in (gradient, x, weight)]
-    mask = [which == 0, which == 1, False]
-    dilation = _dilation(weight)
-    return torch.ops.aten.convolution_backward(*four, None, (1, 1), (0, padding), dilation, False, (0, 0), 1, mask)[
-        which
-    ].squeeze(2)
-
-
-class DepthwiseConv(nn.Conv1d):
-    """A depthwise convolution that keeps the length."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not _is_channels_last(x):
-            return super().forward(x)
-        # oneDNN is slow with a dilation. Without one: what lies it apart follows each other, in channels of its own.
-        length, channels, fold = x.shape[-1], x.shape[1], self.dilation[0]
-        rows = x.transpose(1, 2)  # (B, T, C)
-        if length % fold:
-            rows = F.pad(rows, (0, 0, 0, -length % fold))
-        image = rows.unflatten(1, (-1, fold)).flatten(2).transpose(1, 2).unsqueeze(2)  # (B, fold * C, 1, T / fold)
-        weight, bias = self.weight.repeat(fold, 1, 1).unsqueeze(2), self.bias.repeat(fold)
-        output = F.conv2d(image, weight, bias, 1, (0, self.padding[0] // fold), 1, fold * channels)
-        rows = output.squeeze(2).transpose(1, 2).unflatten(2, (fold, channels)).flatten(1, 2).transpose(1, 2)
-        return cut(rows, slice(length)) if length % fold else rows
-
-
 class GlobalLayerNorm(nn.GroupNorm):
     """Normalise over channels and time together, with a gain and a bias per channel: (B, C, T) -> (B, C, T)."""
 
@@ -181,7 +88,7 @@ class GlobalLayerNorm(nn.GroupNorm):
         super().__init__(1, channels, eps=1e-8)
 
     def forward(self, x: Tensor) -> Tensor:
-        if _is_channels_last(x) and torch.is_grad_enabled() and not x.requires_grad:
+        if is_channels_last(x) and torch.is_grad_enabled() and not x.requires_grad:
             # In this layout torch 2.11 writes the input's gradient though nobody asked for it, and the process ends.
             return channels_last(super().forward(x.contiguous()))
         return super().forward(x.unsqueeze(2)).squeeze(2)
@@ -213,7 +120,7 @@ class _PReLU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
         x, slope = ctx.saved_tensors
-        order = (0, 2, 1) if _is_channels_last(x) else (0, 1, 2)
+        order = (0, 2, 1) if is_channels_last(x) else (0, 1, 2)
         rows = [part.permute(order).contiguous() for part in (x, gradient)]
         of_x, of_slope = torch.empty_like(rows[0]), 0
         exact = torch.promote_types(x.dtype, torch.float32)

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from jointlib.layers import Conv, DepthwiseConv, GlobalLayerNorm, PReLU, channels_last
+from jointlib.convolutions import Conv, DepthwiseConv
+from jointlib.layers import GlobalLayerNorm, PReLU, channels_last
 
 
 class Filterbank(nn.Module):

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jointlib.layers import BatchNormLeakyReLU, Conv, channels_last, concatenate, cut, stretch
+from jointlib.convolutions import Conv
+from jointlib.layers import BatchNormLeakyReLU, channels_last, concatenate, cut, stretch
 
 
 def _conv_block(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:

@@ -68,7 +68,7 @@ def test_agrees_in_chunks(strategy, training):
 @pytest.mark.parametrize("length", [4096, 4099])
 @pytest.mark.parametrize("channels", [16, 18])
 def test_agrees_where_channels_lie_side_by_side(channels, length):
-    """Wide networks on long waves: the layout and the tiles of `jointlib.layers`."""
+    """Wide networks on long waves: the layout of `jointlib.layers`, the tiles of `jointlib.convolutions`."""
     model = build("jt", ({"layers": 3, "channels": channels}, SMALL[1], 4))
     compare(model, torch.randn(2, 1, length))
 
