@@ -123,6 +123,7 @@ rule cell:
         yaml=lambda wildcards: parameters(CELLS[wildcards.run]),
     threads: BASE.threads or workflow.cores
     priority: urgency
+    retries: 1  # two kernels that start at once can choose the same port, and one dies
     shell:
         "{PAPERMILL} {input.notebook:q} {log.notebook:q} -y {params.yaml:q} >/dev/null"
 
@@ -139,6 +140,7 @@ rule summary:
         yaml=lambda wildcards: parameters(STATIC=True) if wildcards.summary == "06_audition" else parameters(),
     wildcard_constraints:
         summary="|".join(SUMMARIES),
+    retries: 1
     shell:
         "{PAPERMILL} {input.notebook:q} {log.notebook:q} -y {params.yaml:q} >/dev/null"
 
