@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from benchmarks.plain_models import PlainJoint
-from jointlib.layers import PReLU
+from benchmarks.roofline import count
+from jointlib.convolutions import DepthwiseConv
+from jointlib.layers import PReLU, channels_last
 from jointlib.strategies import STRATEGIES
 from jointlib.waveunet import WaveUNet
 
@@ -126,3 +128,10 @@ def test_a_fault_is_found(monkeypatch):
     monkeypatch.setattr(WaveUNet, "_process", lambda self, wave: process(self, wave.roll(1, -1)))
     with pytest.raises(AssertionError):
         compare(model, torch.randn(2, 1, 160))
+
+
+def test_the_roofline_counts_a_depthwise_convolution_once_a_channel():
+    """Forward and twice backward; counted backward, torch multiplies every channel with every other."""
+    layer = DepthwiseConv(8, 8, 3, padding=4, dilation=4, groups=8)
+    operations, _ = count(layer, channels_last(torch.randn(1, 8, 1024)))
+    assert operations == 3 * 2 * 3 * 8 * 1024
