@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 
 from benchmarks import contamination, enhancement, feeding, growth, roofline, step
 from jointlib.config import ROOT
-from jointlib.figures import use_style
-from jointlib.files import write_between, write_json
+from jointlib.runs.figures import use_style
+from jointlib.support.files import write_between, write_json
 
 TARGET = ROOT / "results/reference"
 PARTS = {

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torchaudio.models import ConvTasNet
 
-from jointlib.profile import load_config
-from jointlib.train import keep_freed_memory
+from jointlib.config import load_config
+from jointlib.fast_cpu.memory import keep_freed_memory
 from jointlib.waveunet import WaveUNet
 
 SECONDS = 3.0

@@ -6,12 +6,12 @@ import time
 import torch
 
 from jointlib.config import identity
-from jointlib.data import load_data
-from jointlib.profile import load_config
-from jointlib.runs import build_network
-from jointlib.steps import build_optimizer, train_step
+from jointlib.corpora.batches import load_data
+from jointlib.config import load_config
+from jointlib.runs.run import build_network
+from jointlib.train import build_optimizer, train_step
 from jointlib.strategies import set_training
-from jointlib.train import keep_freed_memory
+from jointlib.fast_cpu.memory import keep_freed_memory
 
 
 def share(size: str, steps: int) -> dict[str, float]:

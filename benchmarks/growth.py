@@ -18,9 +18,9 @@ import torch
 
 from benchmarks.second_start import write
 from jointlib.config import ROOT
-from jointlib.contaminate import Contaminator, draw_plan
-from jointlib.corpus import Corpus
-from jointlib.noises import Noises
+from jointlib.corpora.contaminate import Contaminator, draw_plan
+from jointlib.corpora.corpus import Corpus
+from jointlib.corpora.noises import Noises
 from jointlib.waveunet import WaveUNet
 
 POINTS = {"corpus": (1, 4, 16), "whole": (1, 4, 15, 30, 60), "tiled": (1, 4, 15, 30, 60)}

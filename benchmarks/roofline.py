@@ -18,10 +18,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.step import BATCHES, CLASSES
 from jointlib.config import Config, identity
-from jointlib.data import Batch
-from jointlib.runs import build_network
-from jointlib.steps import build_optimizer, train_step
-from jointlib.train import keep_freed_memory
+from jointlib.corpora.batches import Batch
+from jointlib.runs.run import build_network
+from jointlib.train import build_optimizer, train_step
+from jointlib.fast_cpu.memory import keep_freed_memory
 
 
 def fastest(work: Callable[[], object], device: torch.device, rounds: int = 5) -> float:

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from jointlib.corpus import Corpus
-from jointlib.doctor import examine
+from jointlib.corpora.corpus import Corpus
+from jointlib.corpora.doctor import examine
 
 UTTERANCES, SECONDS = 30_043, 2.3
 

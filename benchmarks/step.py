@@ -20,12 +20,12 @@ import torch
 
 from benchmarks.plain_models import PlainJoint
 from jointlib.config import Config, identity
-from jointlib.data import Batch
-from jointlib.profile import load_config
-from jointlib.runs import build_network
-from jointlib.steps import build_optimizer, train_step
+from jointlib.corpora.batches import Batch
+from jointlib.config import load_config
+from jointlib.runs.run import build_network
+from jointlib.train import build_optimizer, train_step
 from jointlib.strategies import JointOutput
-from jointlib.train import keep_freed_memory
+from jointlib.fast_cpu.memory import keep_freed_memory
 
 BATCHES = {"jt": 1, "bn": 4, "bn_mix": 4}
 CLASSES = 31

@@ -14,9 +14,9 @@ import pandas as pd
 
 from benchmarks.kills import kill_pipeline, kill_training
 from jointlib.config import ROOT
-from jointlib.files import write_between, write_json
-from jointlib.profile import load_config
-from jointlib.records import environment
+from jointlib.support.files import write_between, write_json
+from jointlib.config import load_config
+from jointlib.runs.folder import environment
 
 
 def passed(*arguments: str) -> tuple[int, str]:

@@ -1,6 +1,5 @@
-"""What a run is worth, utterance by utterance: correct or not, PESQ, STOI, SI-SDR and MSE, before and after."""
+"""What a network is worth, utterance by utterance: its reading of the intent, and PESQ, STOI, SI-SDR and MSE."""
 
-import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -13,16 +12,15 @@ import pandas as pd
 import pesq
 import pystoi
 import torch
-from filelock import FileLock
-from torch import nn
+from scipy.stats import binomtest
+from torch import Tensor, nn
 
 from jointlib import SAMPLE_RATE
-from jointlib.data import Batch, Data
-from jointlib.files import remove_partial, write_csv
-from jointlib.progress import Progress
-from jointlib.strategies import STRATEGIES
+from jointlib.support.progress import Progress
+from jointlib.train import Batch
 
 QUALITY = ("pesq_wb", "pesq_nb", "stoi", "si_sdr", "mse")
+Pairs = list[tuple[np.ndarray, np.ndarray]]  # (clean, estimate), waves (T,) at 16 kHz
 
 
 def si_sdr(clean: np.ndarray, estimate: np.ndarray) -> float:
@@ -42,7 +40,7 @@ def si_sdr(clean: np.ndarray, estimate: np.ndarray) -> float:
 
 def _stoi(clean: np.ndarray, estimate: np.ndarray) -> float:
     with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)  # pystoi returns 1e-5 with a warning where it is too short
+        warnings.simplefilter("error", RuntimeWarning)  # for a wave too short, pystoi warns and returns 1e-5
         return float(pystoi.stoi(clean, estimate, SAMPLE_RATE))
 
 
@@ -79,101 +77,65 @@ def score(pairs: Sequence[tuple[np.ndarray, np.ndarray]], workers: int | None, t
     workers = workers or os.cpu_count() or 1
     with Progress(len(pairs), title) as progress:
         if workers == 1:
-            return _collect(map(quality, pairs), progress)
+            return pd.DataFrame(progress.over(map(quality, pairs)))
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            return _collect(pool.map(quality, pairs, chunksize=8), progress)
+            return pd.DataFrame(progress.over(pool.map(quality, pairs, chunksize=8)))
 
 
-def _collect(scores: Iterable[dict[str, Any]], progress: Progress) -> pd.DataFrame:
-    rows = []
-    for row in scores:
-        rows.append(row)
-        progress.advance()
-    return pd.DataFrame(rows)
-
-
-Pairs = list[tuple[np.ndarray, np.ndarray]]
-
-
-def noisy_quality(data: Data, plan: pd.DataFrame) -> pd.DataFrame:
-    """`quality` of the unprocessed noisy test speech, a row per row of the plan."""
-    pairs: Pairs = []
-    for batch in data.batches("test", plan):
-        pairs += _pairs(batch, batch.noisy)
-    return _score_once(data, pairs, "Scoring noisy speech")
-
-
-def _pairs(batch: Batch, wave: torch.Tensor) -> Pairs:
-    """(clean, wave) of each utterance, without its padding."""
+def pairs_of(batch: Batch, wave: Tensor) -> Pairs:
+    """(clean, wave) of each utterance of a batch, wave (B, 1, T), without the padding."""
     both = torch.cat([batch.clean, wave.float()], dim=1).cpu().numpy()  # (B, 2, T)
     return [(two[0, :length], two[1, :length]) for two, length in zip(both, batch.lengths.tolist(), strict=True)]
 
 
-def _score_once(data: Data, pairs: Pairs, title: str) -> pd.DataFrame:
-    """`score`, kept by the waves' content: noisy speech, and what a front-end that several runs share makes of it."""
-    digest = hashlib.blake2b(digest_size=8)
-    for pair in pairs:
-        for wave in pair:
-            digest.update(np.ascontiguousarray(wave))
-    file = data.config.folder / "scores" / f"{digest.hexdigest()}.csv"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_suffix(".lock")):  # runs that train side by side want it at the same time
-        if not file.exists():
-            remove_partial(file.parent, f"{file.name}.*")
-            write_csv(file, score(pairs, data.config.metric_workers, title))
-    return pd.read_csv(file, dtype={"failed": str}).fillna({"failed": ""})
-
-
 @torch.inference_mode()
-def evaluate(model: nn.Module, data: Data) -> pd.DataFrame:
-    """Score a model on the test split, the only place that touches it.
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    intents: list[str],
+    test_input: str,
+    score: Callable[[Pairs, str], pd.DataFrame],
+) -> pd.DataFrame:
+    """Score a network on batches of the test split, which nothing else touches.
+
+    Args:
+        intents: names of the labels. test_input: "clean" or "noisy", what the network is given.
+        score: `quality` of pairs, with a title for its progress; see `jointlib.runs.scoring`.
 
     Returns:
-        A row per test utterance: path, speaker, intent, noise_type, snr_db; where the model classifies predicted,
-        probability, runner_up, correct, and correct_on_clean, the same for clean speech; every quality as NAME_noisy
-        and, where it enhances, NAME_enhanced, with the reasons of what failed in failed_noisy and failed_enhanced.
+        A row per utterance. Where the network classifies: predicted, probability, runner_up, correct, and
+        correct_on_clean, the same for clean speech. Every quality as NAME_noisy and, where the network enhances,
+        NAME_enhanced, with the reasons of what failed in failed_noisy and failed_enhanced.
     """
-    config, corpus = data.config, data.corpus
-    test_input = config.test_input or STRATEGIES[config.strategy].test_input
-    plan = data.plan("test")
-    table = plan[["path", "noise_type", "snr_db"]].copy()
-    table["speaker"], table["intent"] = (
-        corpus.manifest[name][plan.utterance].to_numpy() for name in ("speaker", "intent")
-    )
     model.eval()
-    logits, on_clean, pairs = [], [], []
-    for batch in data.batches("test", plan):
+    found: list[pd.DataFrame] = []
+    noisy, enhanced = [], []
+    for batch in batches:
+        noisy += pairs_of(batch, batch.noisy)
         output = model(getattr(batch, test_input))
         if output.logits is not None:
-            logits.append(output.logits.float().cpu())
-            on_clean.append((model(batch.clean).logits.argmax(dim=1) == batch.labels).cpu())
+            on_clean = (model(batch.clean).logits.argmax(dim=1) == batch.labels).cpu().numpy()
+            found.append(_readings(output.logits, batch.labels, intents).assign(correct_on_clean=on_clean.astype(int)))
         if output.enhanced is not None:
-            pairs += _pairs(batch, output.enhanced)
-    columns = [table, noisy_quality(data, plan).add_suffix("_noisy")]
-    if logits:
-        table["correct_on_clean"] = torch.cat(on_clean).int().numpy()
-        columns.append(_classified(torch.cat(logits), corpus.intents, table.intent))
-    if pairs:
-        columns.append(_score_once(data, pairs, "Scoring enhanced speech").add_suffix("_enhanced"))
+            enhanced += pairs_of(batch, output.enhanced)
+    columns = [score(noisy, "Scoring noisy speech").add_suffix("_noisy")]
+    if found:
+        columns.insert(0, pd.concat(found, ignore_index=True))
+    if enhanced:
+        columns.append(score(enhanced, "Scoring enhanced speech").add_suffix("_enhanced"))
     return pd.concat(columns, axis=1)
 
 
-def _classified(logits: torch.Tensor, intents: list[str], truth: pd.Series) -> pd.DataFrame:
-    probabilities, ranked = logits.softmax(dim=1).topk(2)
-    names = np.array(intents, dtype=object)
-    predicted = names[ranked[:, 0].numpy()]
-    return pd.DataFrame(
-        {
-            "predicted": predicted,
-            "probability": probabilities[:, 0].numpy(),
-            "runner_up": names[ranked[:, 1].numpy()],
-            "correct": (predicted == truth.to_numpy()).astype(int),
-        }
-    )
+def _readings(logits: Tensor, labels: Tensor, intents: list[str]) -> pd.DataFrame:
+    probabilities, ranked = logits.float().softmax(dim=1).topk(2)
+    first, second = (np.array(intents, dtype=object)[ranked[:, place].cpu().numpy()] for place in (0, 1))
+    correct = (ranked[:, 0] == labels).int().cpu().numpy()
+    values = {"predicted": first, "probability": probabilities[:, 0].cpu().numpy(), "runner_up": second}
+    return pd.DataFrame(values | {"correct": correct})
 
 
 def summarise(per_utterance: pd.DataFrame) -> dict[str, Any]:
-    """Means over the test split, by SNR and by noise type, of what could be computed; and how many failed."""
+    """Means over the test split, by SNR and by noise type, of what could be computed; how many failed; remarks."""
     numbers = [name for name in per_utterance if name.startswith("correct") or name.rpartition("_")[0] in QUALITY]
 
     def means(by: str) -> dict[str, Any]:
@@ -185,6 +147,22 @@ def summarise(per_utterance: pd.DataFrame) -> dict[str, Any]:
         "utterances": len(per_utterance),
         "mean": per_utterance[numbers].mean().dropna().to_dict(),
         "failed": {name: count for name, count in failed.items() if count},
+        "remark": remark(per_utterance),
         "by_snr_db": means("snr_db"),
         "by_noise_type": means("noise_type"),
     }
+
+
+def remark(per_utterance: pd.DataFrame) -> str:
+    """What makes a classifier's scores worthless, in words: it always says the same, or it is no better than that.
+
+    No better: a one-sided binomial test at 5 % against the share of the most frequent intent. Empty if all is well.
+    """
+    if "predicted" not in per_utterance:
+        return ""
+    accuracy, share = per_utterance.correct.mean(), per_utterance.intent.value_counts(normalize=True).iloc[0]
+    guessing = f"always guessing the most frequent intent would be right in {share:.3f}"
+    if per_utterance.predicted.nunique() == 1:
+        return f"always predicts {per_utterance.predicted.iloc[0]!r}: right in {accuracy:.3f}; {guessing}"
+    test = binomtest(int(per_utterance.correct.sum()), len(per_utterance), share, alternative="greater")
+    return "" if test.pvalue < 0.05 else f"no better than guessing: right in {accuracy:.3f}; {guessing}"

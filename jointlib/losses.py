@@ -1,21 +1,20 @@
-"""Named loss terms, and their one weighted sum (the paper's loss: alpha * MSE + (1 - alpha) * cross-entropy)."""
+"""The paper's loss as named terms and one weighted sum: alpha * MSE + (1 - alpha) * cross-entropy."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from jointlib.strategies import JointOutput
 
+def loss_terms(enhanced: Tensor | None, logits: Tensor | None, clean: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """The terms that a network's output allows, each a scalar.
 
-def loss_terms(output: JointOutput, clean: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """The terms that an output has: ``mse`` of enhanced against clean (B, 1, T), ``cross_entropy`` of logits.
-
-    The mean square error counts every sample of the clip, the zero padding too.
+    ``mse``: mean square error of enhanced against clean (B, 1, T), over every sample of the clip, zero padding included.
+    ``cross_entropy``: of logits (B, classes) against labels (B,), in nats.
     """
     terms = {}
-    if output.enhanced is not None:
-        terms["mse"] = F.mse_loss(output.enhanced.float(), clean)
-    if output.logits is not None:
-        terms["cross_entropy"] = F.cross_entropy(output.logits.float(), labels)
+    if enhanced is not None:
+        terms["mse"] = F.mse_loss(enhanced.float(), clean)
+    if logits is not None:
+        terms["cross_entropy"] = F.cross_entropy(logits.float(), labels)
     return terms
 
 

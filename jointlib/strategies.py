@@ -1,18 +1,22 @@
-"""How front-end and back-end are joined: four small modules, and one table of everything that can be trained."""
+"""How front-end and back-end are joined: five small networks, and one table of everything that can be trained."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jointlib.tcn import TCN
 from jointlib.waveunet import WaveUNet
 
+Sizes = Mapping[str, Any]  # keyword arguments of WaveUNet or of TCN
+PUBLISHED: Sizes = {}
+
 
 class JointOutput(NamedTuple):
-    """enhanced (B, 1, T) or None, logits (B, classes) or None: what a strategy has neither part for is None."""
+    """enhanced (B, 1, T) and logits (B, classes); None where a network lacks the part that makes it."""
 
     enhanced: Tensor | None
     logits: Tensor | None
@@ -21,7 +25,9 @@ class JointOutput(NamedTuple):
 class Classifier(nn.Module):
     """The back-end alone, on the wave as it comes."""
 
-    def __init__(self, frontend: Mapping, backend: Mapping, mix_channels: int):
+    classifies_wave = True
+
+    def __init__(self, backend: Sizes = PUBLISHED):
         super().__init__()
         self.backend = TCN(1, **backend)
 
@@ -32,18 +38,23 @@ class Classifier(nn.Module):
 class Enhancer(nn.Module):
     """The front-end alone."""
 
-    def __init__(self, frontend: Mapping, backend: Mapping, mix_channels: int):
+    classifies_wave = False
+
+    def __init__(self, frontend: Sizes = PUBLISHED):
         super().__init__()
         self.frontend = WaveUNet(**frontend)
 
     def forward(self, wave: Tensor) -> JointOutput:
-        return JointOutput(self.frontend(wave)[0], None)
+        enhanced, _ = self.frontend(wave)
+        return JointOutput(enhanced, None)
 
 
-class JointWave(nn.Module):
-    """JT: the back-end reads the enhanced wave."""
+class JT(nn.Module):
+    """JT: the back-end classifies the enhanced wave, so that its gradient reaches all of the front-end."""
 
-    def __init__(self, frontend: Mapping, backend: Mapping, mix_channels: int):
+    classifies_wave = True
+
+    def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED):
         super().__init__()
         self.frontend = WaveUNet(**frontend)
         self.backend = TCN(1, **backend)
@@ -53,37 +64,41 @@ class JointWave(nn.Module):
         return JointOutput(enhanced, self.backend(enhanced))
 
 
-class JointBottleneck(nn.Module):
-    """BN: the back-end reads the front-end's bottleneck, without a stem (its frames are strided already)."""
+class BN(nn.Module):
+    """BN: the back-end classifies the front-end's bottleneck, so that its gradient reaches the encoder only."""
 
-    def __init__(self, frontend: Mapping, backend: Mapping, mix_channels: int):
+    classifies_wave = False
+
+    def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED):
         super().__init__()
         self.frontend = WaveUNet(**frontend)
-        self.backend = TCN(self.frontend.bottleneck_channels, **{**backend, "stem": None})
+        self.backend = TCN(self.frontend.bottleneck_channels, **backend)
 
     def forward(self, wave: Tensor) -> JointOutput:
         enhanced, bottleneck = self.frontend(wave)
         return JointOutput(enhanced, self.backend(bottleneck))
 
 
-class JointBottleneckMix(nn.Module):
-    """BN-Mix: the back-end reads the bottleneck and one 1-D convolution of the noisy wave, concatenated.
+class BNMix(nn.Module):
+    """BN-Mix: the back-end classifies the bottleneck together with one 1-D convolution of the noisy wave.
 
-    The paper gives neither the convolution's size nor how the two are combined: here its window and stride are the
-    bottleneck's stride, so that the frames coincide, and its width is `mix_channels`.
+    The paper gives neither the convolution's size nor how the two are combined. Here its window and stride are the
+    bottleneck's stride, so that their frames coincide, its width is `mix_channels`, and they are concatenated.
     """
 
-    def __init__(self, frontend: Mapping, backend: Mapping, mix_channels: int):
+    classifies_wave = False
+
+    def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED, mix_channels: int = 64):
         super().__init__()
         self.frontend = WaveUNet(**frontend)
         stride = self.frontend.stride
         self.wave_filter = nn.Conv1d(1, mix_channels, kernel_size=stride, stride=stride)
-        self.backend = TCN(self.frontend.bottleneck_channels + mix_channels, **{**backend, "stem": None})
+        self.backend = TCN(self.frontend.bottleneck_channels + mix_channels, **backend)
 
     def forward(self, wave: Tensor) -> JointOutput:
-        enhanced, bottleneck = self.frontend(wave)  # (B, C, F)
+        enhanced, bottleneck = self.frontend(wave)  # bottleneck (B, C, F)
         missing = bottleneck.shape[-1] * self.frontend.stride - wave.shape[-1]
-        filtered = self.wave_filter(nn.functional.pad(wave, (0, missing)))  # (B, mix_channels, F)
+        filtered = self.wave_filter(F.pad(wave, (0, missing)))  # (B, mix_channels, F)
         return JointOutput(enhanced, self.backend(torch.cat([bottleneck, filtered], dim=1)))
 
 
@@ -95,10 +110,10 @@ class Strategy:
         title: how tables and figures name it.
         network: one of the modules above.
         train_input, test_input: "clean" or "noisy".
-        alpha: the loss weight, None where it is the experiment's parameter.
-        loads: part -> strategy whose finished run it is taken from, always.
+        alpha: the weight of the MSE, None where it is the experiment's parameter.
+        loads: part -> strategy whose finished run it always starts from.
         frozen: parts that are not trained.
-        pretrained: part -> strategy it is taken from with INIT=pretrained.
+        pretrained: part -> strategy whose finished run it starts from with ``init="pretrained"``.
     """
 
     title: str
@@ -111,41 +126,49 @@ class Strategy:
     pretrained: Mapping[str, str] = field(default_factory=dict)
 
 
-_CASCADE = {"frontend": "enhancement", "backend": "classifier_clean"}
 _ENHANCER = {"frontend": "enhancement"}
+_CASCADE = {"frontend": "enhancement", "backend": "classifier_clean"}
+_FROZEN_MIX = {"backend": "bn_mix_frozen", "wave_filter": "bn_mix_frozen"}
 
 STRATEGIES: dict[str, Strategy] = {
     "classifier_clean": Strategy("Classifier, clean", Classifier, train_input="clean", alpha=0.0),
     "classifier_noisy": Strategy("Classifier, noisy", Classifier, alpha=0.0),
     "enhancement": Strategy("Enhancement alone", Enhancer, alpha=1.0),
-    "cascade_clean": Strategy("Cascade, clean", JointWave, alpha=0.0, loads=_CASCADE, frozen=("frontend", "backend")),
+    "cascade_clean": Strategy("Cascade, clean", JT, alpha=0.0, loads=_CASCADE, frozen=("frontend", "backend")),
     "cascade_enhanced": Strategy(
-        "Cascade, enhanced", JointWave, alpha=0.0, loads=_ENHANCER, frozen=("frontend",), pretrained=_CASCADE
+        "Cascade, enhanced", JT, alpha=0.0, loads=_ENHANCER, frozen=("frontend",), pretrained=_CASCADE
     ),
-    "jt": Strategy("JT", JointWave, pretrained=_CASCADE),
-    "jt_clean": Strategy("JT-Clean", JointWave, train_input="clean", test_input="clean", pretrained=_CASCADE),
-    "bn": Strategy("BN", JointBottleneck, pretrained=_ENHANCER | {"backend": "bn_frozen"}),
-    "bn_mix": Strategy(
-        "BN-Mix",
-        JointBottleneckMix,
-        pretrained=_ENHANCER | {"backend": "bn_mix_frozen", "wave_filter": "bn_mix_frozen"},
-    ),
-    "bn_frozen": Strategy("BN, frozen front-end", JointBottleneck, alpha=0.0, loads=_ENHANCER, frozen=("frontend",)),
-    "bn_mix_frozen": Strategy(
-        "BN-Mix, frozen front-end", JointBottleneckMix, alpha=0.0, loads=_ENHANCER, frozen=("frontend",)
-    ),
+    "jt": Strategy("JT", JT, pretrained=_CASCADE),
+    "jt_clean": Strategy("JT-Clean", JT, train_input="clean", test_input="clean", pretrained=_CASCADE),
+    "bn": Strategy("BN", BN, pretrained=_ENHANCER | {"backend": "bn_frozen"}),
+    "bn_mix": Strategy("BN-Mix", BNMix, pretrained=_ENHANCER | _FROZEN_MIX),
+    "bn_frozen": Strategy("BN, frozen front-end", BN, alpha=0.0, loads=_ENHANCER, frozen=("frontend",)),
+    "bn_mix_frozen": Strategy("BN-Mix, frozen front-end", BNMix, alpha=0.0, loads=_ENHANCER, frozen=("frontend",)),
 }
+INITS = ("scratch", "pretrained", "frontend", "backend")
 
 
 def parents(strategy: Strategy, init: str) -> dict[str, str]:
-    """Which part starts from which strategy's run: init is "scratch", "pretrained", or the name of one part."""
+    """Which part starts from which strategy's run.
+
+    Args:
+        init: "scratch" (the paper's way), "pretrained" (every part that can), or the name of the one part that does.
+    """
     chosen = strategy.pretrained if init == "pretrained" else {init: strategy.pretrained.get(init)}
-    return {**{part: parent for part, parent in chosen.items() if parent}, **strategy.loads}
+    return {part: parent for part, parent in chosen.items() if parent} | dict(strategy.loads)
 
 
-def set_training(model: nn.Module, frozen: tuple[str, ...] = ()) -> nn.Module:
-    """Put a network into training mode; frozen parts get no gradient, and their batch-norm statistics stand still."""
+def freeze(model: nn.Module, parts: tuple[str, ...]) -> nn.Module:
+    """Take the gradient from some parts; see `set_training` for their batch-norm statistics."""
+    for part in parts:
+        getattr(model, part).requires_grad_(False)
+    return model
+
+
+def set_training(model: nn.Module) -> nn.Module:
+    """Put a network into training mode, but for frozen parts, whose batch-norm statistics stand still."""
     model.train()
-    for part in frozen:
-        getattr(model, part).eval().requires_grad_(False)
+    for part in model.children():
+        if not any(parameter.requires_grad for parameter in part.parameters()):
+            part.eval()
     return model

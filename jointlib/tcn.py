@@ -1,26 +1,31 @@
-"""The back-end: a temporal convolutional network (the separator of Luo and Mesgarani 2019) that classifies."""
+"""The back-end: a temporal convolutional network (the separator of Luo and Mesgarani 2019) that classifies.
+
+Shapes: B utterances, C channels, T steps (samples, or frames of a filterbank or of the bottleneck).
+"""
 
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from jointlib.convolutions import Conv, DepthwiseConv
-from jointlib.layers import GlobalLayerNorm, PReLU, channels_last
+
+def global_layer_norm(channels: int) -> nn.GroupNorm:
+    """Normalise over channels and time together, with a gain and a bias per channel: gLN of Luo and Mesgarani."""
+    return nn.GroupNorm(1, channels, eps=1e-8)
 
 
 class Filterbank(nn.Module):
-    """A learned filterbank on the wave, not in the paper: (B, 1, T) -> log power per band and frame (B, bands, F).
+    """A learned filterbank, not in the paper: wave (B, 1, T) -> log power per band and frame (B, bands, F).
 
-    One strided convolution with two filters a band, which start as windowed cosine and sine at mel-spaced frequencies
-    (so that it starts as a log-mel spectrogram) and are trained like any other weight.
+    One strided convolution with two filters a band. They start as windowed cosine and sine at mel-spaced frequencies,
+    which makes a log-mel spectrogram, and are trained like any other weight.
 
     Args:
-        window, hop: in samples. bands: between 60 Hz and 7.8 kHz at 16 kHz.
-        floor: power added before the logarithm; a wave has a power of one per sample here, so that with 0.03 what lies
-            15 dB below the wave counts little.
+        window, hop: in samples at 16 kHz.
+        bands: spaced between 60 Hz and 7.8 kHz.
+        floor: power added before the logarithm. The wave is normalised to a power of one per sample, so 0.03 mutes what
+            lies more than 15 dB below it.
     """
 
     def __init__(self, window: int, hop: int, bands: int, floor: float = 0.03):
@@ -34,9 +39,9 @@ class Filterbank(nn.Module):
         self.filters.weight.data.copy_(waves.unsqueeze(1))
 
     def forward(self, wave: Tensor) -> Tensor:
-        level_free = F.layer_norm(wave, wave.shape[1:])  # whatever level and offset a front-end gives the wave
-        cosine, sine = self.filters(level_free).chunk(2, dim=1)  # (B, bands, F) each
-        return channels_last((cosine.square() + sine.square() + self.floor).log(), least=512)
+        normalised = F.layer_norm(wave, wave.shape[1:])  # a front-end may change level and offset
+        cosine, sine = self.filters(normalised).chunk(2, dim=1)  # (B, bands, F) each
+        return (cosine.square() + sine.square() + self.floor).log()
 
 
 class ResidualBlock(nn.Module):
@@ -46,13 +51,13 @@ class ResidualBlock(nn.Module):
         super().__init__()
         padding = dilation * (kernel_size - 1) // 2
         self.body = nn.Sequential(
-            Conv(channels, hidden, 1),
-            PReLU(),
-            GlobalLayerNorm(hidden),
-            DepthwiseConv(hidden, hidden, kernel_size, padding=padding, dilation=dilation, groups=hidden),
-            PReLU(),
-            GlobalLayerNorm(hidden),
-            Conv(hidden, channels, 1),
+            nn.Conv1d(channels, hidden, 1),
+            nn.PReLU(),
+            global_layer_norm(hidden),
+            nn.Conv1d(hidden, hidden, kernel_size, padding=padding, dilation=dilation, groups=hidden),
+            nn.PReLU(),
+            global_layer_norm(hidden),
+            nn.Conv1d(hidden, channels, 1),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -63,7 +68,7 @@ class TCN(nn.Module):
     """Classify a sequence of features: (B, C, T) -> logits (B, classes).
 
     The defaults are the published sizes: 178,166 parameters on the raw wave (one channel), 197,108 on the
-    288-channel bottleneck. At one step a sample they see 125 samples, 7.8 ms.
+    288-channel bottleneck. On the wave they see 125 samples, 7.8 ms.
 
     Args:
         in_channels: C, 1 for a wave.
@@ -73,9 +78,6 @@ class TCN(nn.Module):
         kernel_size: of the depthwise convolutions, odd.
         stem: None, the published network; or (window, hop, bands) of a `Filterbank` in front of it, so that a step is a
             frame instead of a sample.
-
-    Attributes:
-        checkpointing: keep a block's input alone and compute the rest again on the way back: less memory, more time.
     """
 
     def __init__(
@@ -90,23 +92,17 @@ class TCN(nn.Module):
         stem: tuple[int, int, int] | None = None,
     ):
         super().__init__()
-        layers = []
-        if stem is not None:
-            layers.append(Filterbank(*stem))
-            in_channels = stem[2]
-        layers += [GlobalLayerNorm(in_channels), Conv(in_channels, channels, 1)]
-        layers += [
-            ResidualBlock(channels, hidden, kernel_size, dilation=2**exponent)
-            for _ in range(repeats)
-            for exponent in range(blocks)
-        ]
-        self.checkpointing = False
-        self.features = nn.Sequential(*layers)
+        front = [] if stem is None else [Filterbank(*stem)]
+        in_channels = in_channels if stem is None else stem[2]
+        dilations = [2**exponent for _ in range(repeats) for exponent in range(blocks)]
+        self.features = nn.Sequential(
+            *front,
+            global_layer_norm(in_channels),
+            nn.Conv1d(in_channels, channels, 1),
+            *(ResidualBlock(channels, hidden, kernel_size, dilation) for dilation in dilations),
+        )
         self.head = nn.Sequential(nn.PReLU(), nn.Linear(channels, classes))
 
     def forward(self, features: Tensor) -> Tensor:
-        features = channels_last(features, least=512)
-        for layer in self.features:
-            recompute = self.checkpointing and features.requires_grad and isinstance(layer, ResidualBlock)
-            features = checkpoint(layer, features, use_reentrant=False) if recompute else layer(features)
-        return self.head(features.transpose(1, 2).mean(dim=1))
+        steps = self.features(features).transpose(1, 2)  # (B, T, channels)
+        return self.head(steps.mean(dim=1))

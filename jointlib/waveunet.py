@@ -1,110 +1,132 @@
-"""The front-end: Wave-U-Net (Stoller et al. 2018), as used for enhancement by Macartney and Weyde (2018)."""
+"""The front-end: Wave-U-Net (Stoller et al. 2018), as used for enhancement by Macartney and Weyde (2018).
+
+Shapes: B utterances, C channels, T samples, F frames of the bottleneck.
+"""
+
+import functools
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jointlib.convolutions import Conv
-from jointlib.layers import BatchNormLeakyReLU, channels_last, concatenate, cut, stretch
+
+class ConvBlock(nn.Sequential):
+    """Convolution, batch norm, LeakyReLU: (B, C, T) -> (B, C', T)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
+        super().__init__(
+            nn.Conv1d(in_channels, out_channels, kernel_size, padding=kernel_size // 2),
+            nn.BatchNorm1d(out_channels),
+            nn.LeakyReLU(0.1),
+        )
 
 
-def _conv_block(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
-    return nn.Sequential(
-        Conv(in_channels, out_channels, kernel_size, padding=kernel_size // 2),
-        BatchNormLeakyReLU(out_channels),
-    )
+class Decimate(nn.Module):
+    """Keep every other sample: (B, C, T) -> (B, C, T / 2)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[..., ::2]
+
+
+class Join(nn.Module):
+    """Concatenate along the channels: (B, C, T), (B, C', T) -> (B, C + C', T)."""
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return torch.cat([x, skip], dim=1)
+
+
+class Upsample(nn.Module):
+    """Double the rate by linear interpolation; the first and the last sample are kept: (B, C, T) -> (B, C, 2 T).
+
+    F.interpolate(mode="linear", align_corners=True) computes positions in single precision, which is off by 0.006 at
+    32,768 samples.
+
+    Attributes:
+        part: None, or (first, total) where the input is the part of a longer signal of `total` samples that begins at
+            sample `first`: the new samples then lie where they would in the whole, except next to the part's ends.
+    """
+
+    part: tuple[int, int] | None = None
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Weight of the right neighbour: (2, T + 1), one row for each of the two new samples between neighbours."""
+        steps = x.shape[-1]
+        return _interpolation_weights(*(self.part or (0, steps)), steps, x.device, x.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = torch.cat([x[..., :1], x, x[..., -1:]], dim=-1)  # (B, C, T + 2)
+        left, right = padded[..., :-1], padded[..., 1:]
+        between = torch.stack([torch.lerp(left, right, weight) for weight in self.weights(x)], dim=-1)
+        return between.flatten(-2)[..., 1:-1]  # (B, C, T + 1, 2) -> (B, C, 2 T)
+
+
+@functools.lru_cache(maxsize=64)
+def _interpolation_weights(first: int, total: int, steps: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):  # training uses the cached weights as well
+        position = torch.arange(2 * first - 1, 2 * (first + steps) + 1, device=device) * (total - 1)
+        weights = (position % (2 * total - 1)).double().div(2 * total - 1).to(dtype)
+        return weights.view(-1, 2).t().contiguous()
 
 
 class WaveUNet(nn.Module):
-    """Map a noisy wave to an enhanced wave and to the bottleneck it passes through.
+    """Map a noisy wave to an enhanced wave and to the bottleneck that it passes through.
 
-    The defaults are the published sizes: 12 layers, 24 more channels at each, kernels of 15 down and 5 up;
-    10,132,802 parameters.
+    The defaults are the published sizes: 12 layers, each with 24 channels more than the one before, kernels of 15 on
+    the way down and 5 on the way up; 10,132,802 parameters.
 
     Args:
-        layers: levels of the U; the bottleneck has a stride of ``2 ** layers`` samples.
-        channels: channels of the first level, and how many each deeper level adds.
+        layers: levels of the U; the bottleneck has one frame per ``2 ** layers`` samples.
+        channels: of the first level, and how many each deeper level adds.
         down_kernel, up_kernel: odd kernel sizes of the two arms, in samples of their level.
-        chunk: None reads the whole wave at once. A number of samples, a multiple of the stride, reads the wave in
-            separate chunks of that length, as the authors' closest published code does with 16,384.
-
-    Attributes:
-        tile: samples. In inference a longer wave is read in overlapping tiles, with the same result, so that memory
-            stays bounded; None reads it at once.
+        chunk: None enhances the whole wave at once; a number of samples enhances separate chunks of that length, as the
+            authors' closest published code does with 16,384.
 
     Raises:
-        ValueError: a chunk that the stride does not divide.
+        ValueError: the chunk is not a multiple of the stride.
     """
 
     def __init__(
-        self,
-        layers: int = 12,
-        channels: int = 24,
-        down_kernel: int = 15,
-        up_kernel: int = 5,
-        chunk: int | None = None,
+        self, layers: int = 12, channels: int = 24, down_kernel: int = 15, up_kernel: int = 5, chunk: int | None = None
     ):
         super().__init__()
-        widths = [channels * level for level in range(1, layers + 1)]
-        self.stride = 2**layers
-        self.bottleneck_channels = widths[-1]
+        self.stride, self.chunk = 2**layers, chunk
         if chunk is not None and (chunk <= 0 or chunk % self.stride):
             raise ValueError(f"chunk={chunk}: must be a positive multiple of the stride, {self.stride} samples")
-        self.chunk, self.tile = chunk, 2**18
-        below, above = down_kernel // 2, up_kernel // 2 + 4  # a level's own samples, of filters and of stretching
-        self.reach = below * (2 * self.stride - 1) + above * (self.stride - 1)  # samples to each side of one
-        self.wide = channels >= 16  # a narrower one is faster in torch's own layout
+        widths = [channels * level for level in range(1, layers + 1)]
+        arriving = [*widths[1:], widths[-1]]  # channels that come up from the level below
+        self.bottleneck_channels = widths[-1]
         self.encoder = nn.ModuleList(
-            _conv_block(inputs, outputs, down_kernel) for inputs, outputs in zip([1, *widths], widths, strict=False)
+            ConvBlock(width_in, width, down_kernel) for width_in, width in zip([1, *widths], widths, strict=False)
         )
-        self.middle = _conv_block(widths[-1], widths[-1], down_kernel)
-        below = [*widths[1:], widths[-1]]  # channels that arrive from the level below
+        self.decimate = Decimate()
+        self.middle = ConvBlock(widths[-1], widths[-1], down_kernel)
+        self.upsample = nn.ModuleList(Upsample() for _ in widths)
+        self.join = Join()
         self.decoder = nn.ModuleList(
-            _conv_block(deep + skip, skip, up_kernel)
-            for deep, skip in zip(reversed(below), reversed(widths), strict=True)
+            ConvBlock(deep + width, width, up_kernel) for deep, width in zip(arriving[::-1], widths[::-1], strict=True)
         )
-        self.head = nn.Sequential(Conv(channels + 1, 1, kernel_size=1), nn.Tanh())
+        self.head = nn.Sequential(nn.Conv1d(channels + 1, 1, kernel_size=1), nn.Tanh())
 
     def forward(self, noisy: Tensor) -> tuple[Tensor, Tensor]:
         """Return enhanced (B, 1, T) and bottleneck (B, C, F), F = ceil(T / stride), of noisy (B, 1, T); any T >= 1."""
         batch, _, length = noisy.shape
-        unit = self.chunk or self.stride
-        padded = F.pad(noisy, (0, -length % unit))  # (B, 1, T'), zeros at the end
-        if self.chunk is None and self.tile is not None and not (self.training or torch.is_grad_enabled()):
-            enhanced, bottleneck = self._in_tiles(padded)
-        elif self.chunk is None:
-            enhanced, bottleneck = self._process(padded)
+        padded = F.pad(noisy, (0, -length % (self.chunk or self.stride)))  # zeros at the end
+        if self.chunk is None:
+            enhanced, bottleneck = self.enhance(padded)
         else:
-            chunks = padded.view(batch, -1, self.chunk).flatten(0, 1).unsqueeze(1)  # (B * N, 1, chunk)
-            enhanced, bottleneck = self._process(chunks)
-            frames = bottleneck.unflatten(0, (batch, -1))  # (B, N, C, F / N)
-            bottleneck = frames.transpose(1, 2).flatten(2)  # (B, C, F)
-            enhanced = enhanced.reshape(batch, 1, -1)
-        return enhanced[..., :length], bottleneck
+            chunks = padded.reshape(-1, 1, self.chunk)  # (B * N, 1, chunk)
+            enhanced, bottleneck = self.enhance(chunks)
+            bottleneck = bottleneck.unflatten(0, (batch, -1)).transpose(1, 2).flatten(2)  # (B, C, F)
+        return enhanced.reshape(batch, 1, -1)[..., :length], bottleneck
 
-    def _in_tiles(self, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """As `_process`, tile by tile, each with as much of its neighbours as it sees."""
-        total, stride = wave.shape[-1], self.stride
-        tile, margin = -(-self.tile // stride) * stride, -(-self.reach // stride) * stride
-        parts = []
-        for start in range(0, total, tile):
-            first, end = max(0, start - margin), min(total, start + tile)
-            enhanced, bottleneck = self._process(wave[..., first : min(total, end + margin)], first, total)
-            frames = slice((start - first) // stride, (end - first) // stride)
-            parts.append((enhanced[..., start - first : end - first], bottleneck[..., frames]))
-        enhanced, bottleneck = zip(*parts, strict=True)
-        return torch.cat(enhanced, dim=-1), torch.cat(bottleneck, dim=-1)
-
-    def _process(self, wave: Tensor, first: int = 0, total: int | None = None) -> tuple[Tensor, Tensor]:
-        """The network on a wave (B, 1, T), or on the part of it that begins at sample `first` of `total`."""
-        total, scale, skips = total or wave.shape[-1], self.stride, []
-        hidden = wave = channels_last(wave) if self.wide else wave
+    def enhance(self, wave: Tensor) -> tuple[Tensor, Tensor]:
+        """The U itself, on waves (B, 1, T) whose length is a multiple of the stride."""
+        hidden, skips = wave, []
         for down in self.encoder:
             hidden = down(hidden)
             skips.append(hidden)
-            hidden = cut(hidden, slice(None, None, 2))  # decimation
+            hidden = self.decimate(hidden)
         bottleneck = hidden = self.middle(hidden)  # (B, C, F)
-        for up in self.decoder:
-            hidden = up(concatenate(stretch(hidden, first // scale, total // scale), skips.pop()))
-            scale //= 2
-        return self.head(concatenate(hidden, wave)), bottleneck
+        for upsample, up in zip(self.upsample, self.decoder, strict=True):
+            hidden = up(self.join(upsample(hidden), skips.pop()))
+        return self.head(self.join(hidden, wave)), bottleneck

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import yaml
 
-from jointlib.profile import load_config
-from jointlib.train import fit
+from jointlib.config import load_config
+from jointlib.runs.fit import fit
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,9 +83,9 @@ def profile(tmp_path: Path, corpus_root: Path, noise_root: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_profile(tmp_path_factory) -> Path:
-    """A profile as above, with one epoch, for tests that only read its runs."""
+    """A profile as above, with two steps, for tests that only read its runs."""
     folder = tmp_path_factory.mktemp("tiny")
-    values = {"base": "smoke", "device": "cpu", "embedded": None, "clip_seconds": 0.5, "init": "scratch", "epochs": 1}
+    values = {"base": "smoke", "device": "cpu", "embedded": None, "clip_seconds": 0.5, "init": "scratch", "steps": 2}
     values |= {"corpus": str(write_corpus(folder / "corpus")), "noise": str(write_noises(folder / "noise"))}
     file = folder / "tiny.yaml"
     file.write_text(yaml.safe_dump(values | {"results": str(folder / "results")}))

@@ -1,0 +1,244 @@
+"""The parameters of one experiment. A value that cannot be is an error at once."""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from jointlib import SAMPLE_RATE
+from jointlib.strategies import INITS, STRATEGIES, parents
+
+ROOT = Path(__file__).resolve().parents[2]  # relative paths in profiles start here
+
+Count = Annotated[int, Field(ge=1)]
+Doublings = Annotated[int, Field(ge=1, le=20)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Wave = Literal["clean", "noisy"]
+StrategyName = Literal[tuple(STRATEGIES)]
+_several = BeforeValidator(lambda value: [value] if isinstance(value, str | int | float) else value)
+
+
+class ConfigError(ValueError):
+    """A parameter, profile or strategy that does not exist, or a value that it cannot take."""
+
+
+class EmbeddedCorpus(BaseModel):
+    """How large an embedded corpus is. The defaults are the size of Fluent Speech Commands."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    utterances: dict[Literal["train", "valid", "test"], Count] = Field(
+        {"train": 23_132, "valid": 3_118, "test": 3_793}, min_length=3
+    )
+    speakers: dict[Literal["train", "valid", "test"], Count] = Field(
+        {"train": 77, "valid": 10, "test": 10}, min_length=3
+    )  # no speaker is in two splits
+    phrasings: Annotated[int, Field(ge=1, le=8)] = 8  # wordings of each of the 31 intents
+    words_per_minute: tuple[Count, Count] = (150, 220)  # range of the speakers' rates
+    noise_files: dict[Literal["train", "test"], Count] = Field({"train": 12, "test": 5}, min_length=2)  # of each type
+    noise_seconds: Positive = 20.0  # length of each
+    seed: Seed = 0
+
+
+class Config(BaseModel):
+    """All parameters of one run. The defaults are the published sizes; what the paper leaves open is marked (open)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    profile: str = Field(exclude=True)  # exclude: what does not decide a run's numbers
+    strategy: StrategyName = "jt"
+    alpha: Share = 0.5  # weight of the MSE; strategies with a weight of their own ignore it
+    seed: Seed = 0
+    init: Literal[INITS] = "scratch"  # what starts from a separately trained run, see `strategies.parents`
+
+    corpus: str = "data/fluent_speech_commands_dataset"
+    noise: str = "data/MS-SNSD"  # holds noise_train and noise_test
+    embedded: EmbeddedCorpus | None = None  # written to `corpus`'s parent when missing
+    clip_seconds: Annotated[float, Field(ge=1 / SAMPLE_RATE)] = 4.0  # utterances are cut or zero-padded to this
+
+    snr_db: Annotated[tuple[float, ...], _several, Field(min_length=1)] = (0, 5, 10, 15, 20)  # (open) MS-SNSD's
+    snr_db_test: Annotated[tuple[float, ...], _several, Field(min_length=1)] | None = None  # None: the same
+    mixer: Literal["exact", "ms_snsd"] = "exact"  # (open)
+    noise_types_train: Annotated[tuple[str, ...], _several, Field(min_length=1)] | None = None  # (open) None: all;
+    noise_types_test: Annotated[tuple[str, ...], _several, Field(min_length=1)] | None = None  # valid uses train's
+    fresh_noise: bool = True  # (open) draw train's noise anew for every pass over the utterances
+    contamination_seed: Seed = 0
+
+    frontend_layers: Doublings = 12
+    frontend_channels: Count = 24
+    frontend_chunk: Count | None = None  # samples; 16384 enhances in separate chunks
+    tcn_channels: Count = 64
+    tcn_hidden: Count = 128
+    tcn_repeats: Doublings = 2
+    tcn_blocks: Doublings = 5
+    stem: tuple[Count, Count, Count] | None = None  # (window, hop, bands) in samples, of a classifier on the wave
+    mix_channels: Count = 64  # (open) width of BN-Mix's convolution
+
+    train_input: Wave | None = None  # None: the strategy's own
+    test_input: Wave | None = None
+    optimizer: Literal["adam", "adamw"] = "adam"  # (open)
+    learning_rate: Positive = 1e-3  # (open)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "cosine"] = (
+        "constant"  # (open) cosine: a warm-up, then a decay to zero over all steps
+    )
+    clip_norm: Positive = 5.0  # of the gradient
+    batch_size: Count = 32  # (open)
+    steps: Count = 145_000  # (open) of the optimiser; about 200 passes over Fluent Speech Commands
+    validate_every: Count = 725  # (open) steps; a checkpoint is written each time
+    patience: Count = 20  # (open) validations in a row without a better one end the training
+    select: Literal["accuracy", "loss"] = (
+        "accuracy"  # (open) what a better validation is; loss if nothing is classified
+    )
+    device: str = Field("auto", exclude=True)  # the GPU if there is one; cpu, cuda, cuda:1
+    bf16: bool | None = None  # autocast to bfloat16 in training; None: on a GPU
+    checkpointing: bool = Field(False, exclude=True)  # of the classifier: less memory and more time, the same numbers
+    threads: Count | None = None  # of torch; a number makes CPU runs repeat to the last bit
+    metric_workers: Count | None = Field(None, exclude=True)  # processes that score speech; None: one per core
+
+    strategies: Annotated[tuple[StrategyName, ...], _several, Field(min_length=1, exclude=True)] = tuple(STRATEGIES)
+    alphas: Annotated[tuple[Share, ...], _several, Field(min_length=1, exclude=True)] = (0.0, 0.1, 0.5, 0.9)  # the grid
+    seeds: Annotated[tuple[Seed, ...], _several, Field(min_length=1, exclude=True)] = (0,)
+    results: str = Field("results", exclude=True)
+    overrides: dict[str, Any] = Field({}, exclude=True)  # what differs from the profile; kept by `load_config`
+
+    def __init__(self, **values: Any):
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError("; ".join(_in_words(entry) for entry in error.errors())) from None
+
+    @property
+    def variant(self) -> str:
+        """What differs from the profile, as ``name=value`` joined by commas; empty for the profile's own runs."""
+        return ",".join(f"{name}={_as_name(value)}" for name, value in sorted(self.overrides.items()))
+
+    @property
+    def run_name(self) -> str:
+        """Name of this run's folder: strategy, alpha, seed, and what differs from the profile."""
+        alpha = f"_alpha{self.alpha:g}" if STRATEGIES[self.strategy].alpha is None else ""
+        return "_".join([f"{self.strategy}{alpha}_seed{self.seed}", *([self.variant] if self.variant else [])])
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this profile is written."""
+        return ROOT / self.results / self.profile
+
+    @property
+    def summary(self) -> Path:
+        """Where plans, tables, figures and the report of this profile and variant are written."""
+        return self.folder / self.variant
+
+    @property
+    def clip_samples(self) -> int:
+        """Length of a clip at 16 kHz."""
+        return round(self.clip_seconds * SAMPLE_RATE)
+
+    @property
+    def trained_on(self) -> str:
+        """The wave that the network is trained and validated on: clean or noisy."""
+        return self.train_input or STRATEGIES[self.strategy].train_input
+
+    @property
+    def tested_on(self) -> str:
+        """The wave that the network is tested on: clean or noisy."""
+        return self.test_input or STRATEGIES[self.strategy].test_input
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device asked for; auto is the GPU if there is one."""
+        auto = "cuda" if torch.cuda.is_available() else "cpu"
+        return torch.device(auto if self.device == "auto" else self.device)
+
+    def replace(self, **changes: Any) -> "Config":
+        """A copy with other values, checked."""
+        return Config(**(dict(self) | changes))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_the_strategy_ignores(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """An alpha or a start that changes nothing must not make another run."""
+        strategy = STRATEGIES.get(values.get("strategy", "jt"))
+        if strategy is not None and strategy.alpha is not None:
+            values = values | {"alpha": strategy.alpha}
+        if strategy is not None and parents(strategy, values.get("init", "scratch")) == dict(strategy.loads):
+            kept = {name: value for name, value in values.get("overrides", {}).items() if name != "init"}
+            starts = {"init": "scratch"} if values.get("init") in INITS else {}
+            values = values | starts | {"overrides": kept}
+        return values
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: Any) -> Any:
+        if isinstance(value, bool) and info.field_name not in ("fresh_noise", "bf16", "checkpointing"):
+            raise ValueError("must be a value of its own, not yes or no")
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _there_is_such_a_device(cls, name: str) -> str:
+        try:
+            kind = "cpu" if name == "auto" else torch.device(name).type
+        except RuntimeError:
+            kind = ""
+        if kind not in ("cpu", "cuda"):
+            raise ValueError("must be auto, cpu or cuda")
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise ValueError("torch sees no GPU here; auto takes the CPU then")
+        return name
+
+    @model_validator(mode="after")
+    def _chunks_hold_whole_frames(self) -> "Config":
+        stride = 2**self.frontend_layers
+        if self.frontend_chunk is not None and self.frontend_chunk % stride:
+            raise ValueError(
+                f"frontend_chunk={self.frontend_chunk}: must be a multiple of {stride}, 2 ** frontend_layers"
+            )
+        return self
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What decides a run's numbers, as plain JSON values."""
+    return config.model_dump(mode="json")
+
+
+def parent_of(config: Config, strategy: str) -> Config:
+    """The run that one of this run's parts is taken from: the same experiment with another strategy, from scratch."""
+    kept = {name: value for name, value in config.overrides.items() if name != "init"}
+    return config.replace(strategy=strategy, init="scratch", overrides=kept)
+
+
+def unknown(what: str, name: Any, known: Collection[str]) -> str:
+    """The text of an error: what there is, and what may have been meant."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown {what} {name!r}: {hint}There is {', '.join(sorted(known))}"
+
+
+def _in_words(error: dict[str, Any]) -> str:
+    """One of pydantic's errors: parameter, value, and what would be right."""
+    name = ".".join(str(part) for part in error["loc"] if isinstance(part, str)) or "parameters"
+    if error["type"] == "extra_forbidden":
+        owner = Config if len(error["loc"]) == 1 else EmbeddedCorpus
+        return unknown("parameter", name.rpartition(".")[2], owner.model_fields)
+    if error["type"] == "literal_error":
+        return unknown(name, error["input"], re.findall(r"'([^']+)'", error["ctx"]["expected"]))
+    problem = error["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
+    return f"{name}={error['input']!r:.200}: {problem}" if error["loc"] else problem
+
+
+def _as_name(value: Any) -> str:
+    """A value as part of a folder's name: short and harmless; what cannot be both gets a digest of all of it."""
+    values = value if isinstance(value, list | tuple) else [value]
+    text = "+".join(f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in values)
+    harmless = re.sub(r"[^\w.+-]+", "-", text)
+    if harmless == text and len(text) <= 40:
+        return text
+    return f"{harmless[-20:].strip('-')}-{hashlib.blake2b(text.encode(), digest_size=3).hexdigest()}"

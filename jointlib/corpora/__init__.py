@@ -1,0 +1,1 @@
+"""Speech and noise: folders to validated waveforms, contaminated and mixed into batches."""

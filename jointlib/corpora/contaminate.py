@@ -1,0 +1,126 @@
+"""Noise onto speech: a plan (which noise, from where, at what SNR, per utterance), and the mixing of a batch."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from jointlib import SPLITS
+from jointlib.corpora.corpus import Corpus
+from jointlib.corpora.noises import Noises
+from jointlib.corpora.packed import PackedAudio, inside
+
+LEVEL_DB = -25.0  # dBFS RMS of speech and of noise before they are mixed, as in MS-SNSD
+PEAK = 0.99  # a mixture above this is rescaled, speech and noise together
+
+# The noise's gain is 10 ** (-exponent * snr_db / 20). MS-SNSD's script in its widely copied version takes the square
+# root of the gain once more, so that its realised SNR is half of what was asked for, in dB.
+MIXERS = {"exact": 1.0, "ms_snsd": 0.5}
+
+
+class Mixture(NamedTuple):
+    """A contaminated batch: noisy = clean + noise, with clean = speech_gain * speech, noise = noise_gain * recording.
+
+    noisy, clean: (B, T). lengths (in samples), speech_gain, noise_gain: (B,).
+    """
+
+    noisy: Tensor
+    clean: Tensor
+    lengths: Tensor
+    speech_gain: Tensor
+    noise_gain: Tensor
+
+    @property
+    def realised_snr_db(self) -> Tensor:
+        """Measured on the mixture: (B,)."""
+        return 20 * torch.log10(_rms(self.clean, self.lengths) / _rms(self.noisy - self.clean, self.lengths))
+
+
+def _rms(wave: Tensor, lengths: Tensor) -> Tensor:
+    """RMS (B,) of (B, T) over the true lengths; at least 1e-8, so that silence stays silent."""
+    return (wave.square().sum(dim=-1) / lengths).sqrt().clamp_min(1e-8)
+
+
+def mix(speech: Tensor, noise: Tensor, lengths: Tensor, snr_db: Tensor, mixer: str = "exact") -> Mixture:
+    """Mix noise (B, T) into zero-padded speech (B, T) of true `lengths` (B,) at `snr_db` (B,); nothing in the padding.
+
+    Speech and noise are set to -25 dBFS RMS, the noise is scaled over the whole utterance, and the pair is rescaled
+    when it would clip (MS-SNSD). `mixer`: "exact" realises the SNR asked for, "ms_snsd" half of it.
+
+    Raises:
+        KeyError: an unknown mixer.
+    """
+    noise = noise * inside(lengths, noise.shape[-1])
+    level = 10 ** (LEVEL_DB / 20)
+    speech_gain = level / _rms(speech, lengths)  # (B,)
+    noise_gain = level / _rms(noise, lengths) * 10 ** (-MIXERS[mixer] * snr_db / 20)
+    noisy = (noise * noise_gain[:, None]).addcmul_(speech, speech_gain[:, None])
+    peak = noisy.abs().amax(dim=-1)
+    unclipped = (PEAK / peak.clamp_min(1e-8)).clamp(max=1.0)
+    speech_gain, noise_gain = speech_gain * unclipped, noise_gain * unclipped
+    return Mixture(noisy.mul_(unclipped[:, None]), speech * speech_gain[:, None], lengths, speech_gain, noise_gain)
+
+
+def draw_plan(
+    corpus: Corpus, split: str, noises: Noises, snr_db: Sequence[float], seed: int = 0, epoch: int = 0
+) -> pd.DataFrame:
+    """Draw noise, offset (samples) and SNR (dB) for each utterance of a split; the same seed and epoch, the same plan.
+
+    The type is drawn first and then one of its files, so that types with many files are not more frequent. A stretch of
+    noise begins where the recording sounds.
+
+    Returns:
+        A row per utterance: utterance (row of the corpus), path, noise (row of `noises`), noise_file, noise_type,
+        offset and snr_db.
+    """
+    rng = np.random.default_rng([seed, SPLITS.index(split), epoch])
+    rows = corpus.split(split)
+    files_of = [group.index.to_numpy() for _, group in noises.manifest.groupby("type")]
+    types = rng.integers(len(files_of), size=len(rows))
+    noise = np.array([rng.choice(files_of[kind]) for kind in types])
+    offset = np.array([rng.choice(noises.sounding[file]) for file in noise])
+    return pd.DataFrame(
+        {
+            "utterance": rows.index,
+            "path": rows.path.to_numpy(),
+            "noise": noise,
+            "noise_file": [file.name for file in noises.manifest.file[noise]],
+            "noise_type": noises.manifest.type.to_numpy()[noise],
+            "offset": offset,
+            "snr_db": rng.choice(np.asarray(snr_db, dtype=float), size=len(rows)),
+        }
+    )
+
+
+class Contaminator:
+    """Mixes the rows of a plan in batches, on the device where `speech` and `noise` lie.
+
+    Args:
+        length: samples of a clip; utterances are cut or zero-padded to it.
+    """
+
+    def __init__(self, plan: pd.DataFrame, speech: PackedAudio, noise: PackedAudio, length: int, mixer: str):
+        device = speech.samples.device
+        columns = (torch.from_numpy(plan[name].to_numpy(copy=True)) for name in ("utterance", "noise", "offset"))
+        self.utterance, self.noise, self.offset = (column.to(device) for column in columns)
+        self.snr_db = torch.tensor(plan.snr_db.to_numpy(), dtype=torch.float32, device=device)
+        self._speech, self._recordings, self._length, self._mixer = speech, noise, length, mixer
+
+    def __len__(self) -> int:
+        return len(self.utterance)
+
+    def mix(self, rows: Tensor) -> Mixture:
+        """Mix the plan's rows (B,)."""
+        speech, lengths = self._speech.clips(self.utterance[rows], self._length)
+        noise = self._recordings.loops(self.noise[rows], self.offset[rows], self._length)
+        return mix(speech, noise, lengths, self.snr_db[rows], self._mixer)
+
+    def realise(self, plan: pd.DataFrame, batch_size: int = 64) -> pd.DataFrame:
+        """Add realised_snr_db, speech_gain and noise_gain to the plan, as mixing gives them."""
+        names = ("realised_snr_db", "speech_gain", "noise_gain")
+        batches = [self.mix(rows) for rows in torch.arange(len(self), device=self.snr_db.device).split(batch_size)]
+        values = {name: torch.cat([getattr(batch, name) for batch in batches]).cpu().numpy() for name in names}
+        return plan.assign(**values)

@@ -1,0 +1,1 @@
+"""The embedded corpus: commands and noises synthesised on the spot, in the layouts of the real ones."""

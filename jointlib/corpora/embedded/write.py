@@ -1,0 +1,48 @@
+"""The embedded corpus: synthesised commands and noises on disk, in the layouts of the real ones."""
+
+import json
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from filelock import FileLock
+
+from jointlib import SPLITS
+from jointlib.config import EmbeddedCorpus
+from jointlib.corpora.embedded.noise import write_noise
+from jointlib.corpora.embedded.speech import write_split
+
+
+def ensure_embedded(folder: Path, settings: EmbeddedCorpus) -> None:
+    """Write the embedded corpus and noises into `folder`, unless they are there.
+
+    Every part is written by a fresh process: espeak-ng carries state from one utterance to the next, and only the same
+    sequence from the start gives the same bytes. The folder appears under its name when it is complete.
+
+    Raises:
+        FileExistsError: the folder holds a corpus of other settings.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{folder.name}.lock")):  # another process may have the same idea
+        record = folder / "embedded.json"
+        wanted = settings.model_dump(mode="json")
+        if not record.exists():
+            _write(folder, settings, json.dumps(wanted, indent=2))
+        elif json.loads(record.read_text()) != wanted:
+            raise FileExistsError(f"{record}: made with other settings than {wanted}; remove {folder} to make it anew")
+
+
+def _write(folder: Path, settings: EmbeddedCorpus, record: str) -> None:
+    if folder.exists():
+        raise FileExistsError(f"{folder} is no embedded corpus; give the profile `embedded: null` to read it as it is")
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    dataset, noises = partial / "fluent_speech_commands_dataset", partial / "MS-SNSD"
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        jobs = [pool.submit(write_split, dataset, settings, split) for split in SPLITS]
+        jobs += [pool.submit(write_noise, noises, settings, split) for split in ("train", "test")]
+        for job in jobs:
+            job.result()
+    (partial / "embedded.json").write_text(record)
+    partial.rename(folder)

@@ -1,0 +1,1 @@
+"""Runs: trained, evaluated, kept as folders, used again, and gathered into tables and figures."""

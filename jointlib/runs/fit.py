@@ -1,0 +1,137 @@
+"""fit(config): one run, trained, evaluated and written. Interrupted and started again, it ends the same."""
+
+import argparse
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import soundfile
+import torch
+import yaml
+from filelock import FileLock
+from safetensors.torch import save
+from torch import nn
+
+from jointlib.config import Config, ConfigError, identity, load_config, parent_of
+from jointlib.corpora.batches import Data, load_data
+from jointlib.corpora.corpus import CorpusError
+from jointlib.evaluate import evaluate, summarise
+from jointlib.fast_cpu.memory import keep_freed_memory
+from jointlib.fast_cpu.swap import fast_cpu
+from jointlib.runs.folder import check_identity, environment, finished, run_folder, title
+from jointlib.runs.network import build_network, save_memory
+from jointlib.runs.run import load_run
+from jointlib.runs.scoring import score_once
+from jointlib.strategies import STRATEGIES, freeze, parents
+from jointlib.support.files import UnusableFile, remove_partial, write_atomically, write_csv, write_json
+from jointlib.train import Checkpoint, train
+
+
+def fit(config: Config, data: Data | None = None) -> Path:
+    """Train and evaluate one run, unless it is there already, and return its folder.
+
+    What it starts from (separately trained parts) is trained first. Everything is written to ``NAME.partial``, with a
+    checkpoint at every validation; started again, it goes on from there, and the folder is renamed when it is complete.
+    A second process that wants the same run waits for the first.
+
+    Raises:
+        FileExistsError: the folder holds a run of another configuration, or something that is no run.
+        CorpusError, FileNotFoundError: as `load_data`.
+        FloatingPointError: loss or gradient is no longer a finite number; names the step, the batch's utterances, the
+            learning rate and the last good checkpoint.
+        OSError: the results folder cannot be written (full, read-only); what was there is as it was.
+    """
+    folder = run_folder(config)
+    if not finished(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parents[1] / f".{folder.name}.lock"):
+            if not finished(folder):  # no other process has made it in the meantime
+                _make(config, data, folder)
+    check_identity(folder, config)
+    return folder
+
+
+def _make(config: Config, data: Data | None, folder: Path) -> None:
+    """All of a run, in a folder of another name until it is complete."""
+    work = folder.with_name(f"{folder.name}.partial")
+    if (work / "config.json").exists():
+        check_identity(work, config)
+    if folder.exists():
+        try:
+            folder.rmdir()
+        except OSError as error:
+            raise FileExistsError(f"{folder}: not a finished run, but not empty; move it away to train anew") from error
+    keep_freed_memory()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    data = load_data(config) if data is None else replace(data, config=config)
+    work.mkdir(exist_ok=True)
+    remove_partial(work)
+    if not finished(work):  # whole but for its name, if the last process was killed just then
+        _train_and_evaluate(data, work)
+    (work / "checkpoint.safetensors").unlink(missing_ok=True)
+    work.rename(folder)
+
+
+def _train_and_evaluate(data: Data, folder: Path) -> None:
+    config, started, intents = data.config, time.time(), data.corpus.intents
+    wanted = parents(STRATEGIES[config.strategy], config.init)
+    origins = {part: fit(parent_of(config, parent), data) for part, parent in wanted.items()}
+    model = _initial_model(config, len(intents), origins)
+    about = {"variant": config.variant, "profile": config.profile, "intents": intents}
+    about["origins"] = {part: origin.name for part, origin in origins.items()}
+    write_json(folder / "config.json", identity(config) | about)
+    weights, history = model.state_dict(), []
+    if any(parameter.requires_grad for parameter in model.parameters()):
+        checkpoint = Checkpoint(folder / "checkpoint.safetensors")
+        name = f"{title(config.strategy, config.alpha)}, seed {config.seed}"
+        weights, history = train(model, data, config, checkpoint, name)
+        model.load_state_dict(weights)
+    readings = evaluate(model, data.batches("test"), intents, config.tested_on, partial(score_once, config))
+    per_utterance = pd.concat([data.described("test"), readings], axis=1)
+    write_csv(folder / "history.csv", pd.DataFrame(history, columns=None if history else ["step"]))
+    write_csv(folder / "per_utterance.csv", per_utterance)
+    write_atomically(folder / "weights.safetensors", save({name: w.contiguous() for name, w in weights.items()}))
+    write_json(folder / "metrics.json", summarise(per_utterance))
+    seconds = round(time.time() - started, 1)
+    write_json(
+        folder / "record.json", {"seed": config.seed, "seconds_since_last_start": seconds, **environment(config)}
+    )
+
+
+def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) -> nn.Module:
+    """The network before training, its parts taken from finished runs where `origins` names one."""
+    torch.manual_seed(config.seed)
+    model = build_network(config, classes)
+    for part, origin in origins.items():
+        getattr(model, part).load_state_dict(getattr(load_run(origin).model, part).state_dict())
+    freeze(model, STRATEGIES[config.strategy].frozen)
+    if config.checkpointing:
+        save_memory(model)
+    if config.torch_device.type == "cpu":
+        fast_cpu(model)
+    return model.to(config.torch_device)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """``python -m jointlib.runs.fit --profile quick --strategy jt --alpha 0.5 --seed 0 [--set NAME=VALUE ...]``."""
+    parser = argparse.ArgumentParser(prog="python -m jointlib.runs.fit", description="Train and evaluate one run.")
+    parser.add_argument("--profile", default="quick", help="a profile's name, or the path of a YAML file")
+    parser.add_argument("--strategy", default="jt", help=", ".join(STRATEGIES))
+    parser.add_argument("--alpha", type=float, default=0.5, help="weight of the MSE")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="any other field of Config")
+    given = parser.parse_args(arguments)
+    try:
+        others = {name: yaml.safe_load(value) for name, _, value in (entry.partition("=") for entry in given.set)}
+        config = load_config(given.profile, strategy=given.strategy, alpha=given.alpha, seed=given.seed, **others)
+        print(fit(config))
+    except (ConfigError, CorpusError, UnusableFile, FloatingPointError, OSError, soundfile.SoundFileError) as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""A run folder: what belongs there, what it was made with; read with distrust, never executed."""
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from jointlib.config import ROOT, Config, ConfigError, identity
+from jointlib.strategies import STRATEGIES
+from jointlib.support.files import UnusableFile, read_json
+
+FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "weights.safetensors")
+ABOUT = {"variant", "profile", "origins", "intents"}  # in config.json, beside the configuration
+_PACKAGES = ("torch", "torchaudio", "numpy", "pandas", "pesq", "pystoi", "soundfile")
+
+
+def run_folder(config: Config) -> Path:
+    """Where a run lies when it is finished."""
+    return config.folder / "runs" / config.run_name
+
+
+def finished(folder: Path) -> bool:
+    """Whether a folder holds a whole run."""
+    return all((folder / name).is_file() for name in FILES)
+
+
+def environment(config: Config) -> dict[str, Any]:
+    """Commit, versions and machine that a run was made with."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=False)
+    device = config.torch_device
+    return {
+        "commit": commit.stdout.strip() or "not a git checkout",
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in _PACKAGES},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {platform.machine()}",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def check_identity(folder: Path, config: Config) -> None:
+    """Raise FileExistsError if a folder, finished or not, was trained with another configuration."""
+    stored, wanted = read_json(folder / "config.json"), identity(config)
+    differing = [
+        f"{name}: {stored.get(name)!r} there, {wanted[name]!r} now"
+        for name in wanted
+        if stored.get(name) != wanted[name]
+    ]
+    if differing:
+        raise FileExistsError(
+            f"{folder} was made with another configuration ({'; '.join(differing)}); remove it, "
+            "or give the new one a profile of its own"
+        )
+
+
+def read_config(folder: Path) -> tuple[Config, dict[str, Any]]:
+    """config.json of a run folder: the configuration, and what there is about it: variant, profile, origins, intents.
+
+    Raises:
+        UnusableFile: names what is unknown, missing or no possible value.
+    """
+    file = folder / "config.json"
+    values = read_json(file)
+    fields = {name for name, entry in Config.model_fields.items() if not entry.exclude}
+    strange, missing = sorted(set(values) - fields - ABOUT), sorted((fields | ABOUT) - set(values))
+    if strange or missing:
+        raise UnusableFile(
+            f"{file}: unknown {strange}, missing {missing}; was it written by another version of jointlib?"
+        )
+    about = {name: values.pop(name) for name in ABOUT}
+    try:
+        config = Config(profile=about["profile"], **values)
+    except ConfigError as error:
+        raise UnusableFile(f"{file}: {error}") from error
+    intents = about["intents"]
+    if not (isinstance(intents, list) and intents and all(isinstance(intent, str) for intent in intents)):
+        raise UnusableFile(f"{file}: intents: expected a list of names, found {intents!r:.80}")
+    return config, about
+
+
+def read_weights(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """weights.safetensors of a run folder, as finite numbers in the types of `wanted`; `load_state_dict` checks shapes.
+
+    Raises:
+        UnusableFile: as said.
+    """
+    file = folder / "weights.safetensors"
+    try:
+        weights = load_file(file)
+    except SafetensorError as error:
+        raise UnusableFile(f"{file}: not readable as safetensors ({error})") from error
+    for name, value in weights.items():
+        if name in wanted and value.dtype != wanted[name].dtype:
+            raise UnusableFile(f"{file}: {name} is {value.dtype}; expected {wanted[name].dtype}")
+        if not value.isfinite().all():
+            raise UnusableFile(f"{file}: {name} holds values that are not finite numbers")
+    return weights
+
+
+def list_runs(results: Path | str) -> pd.DataFrame:
+    """The finished runs below a profile's results folder: folder, strategy, alpha, seed, variant, remark, metrics."""
+    rows = []
+    for folder in sorted(path for path in Path(results, "runs").glob("*") if finished(path)):
+        (config, about), metrics = read_config(folder), read_json(folder / "metrics.json")
+        named = {name: getattr(config, name) for name in ("strategy", "alpha", "seed")}
+        about = {"variant": about["variant"], "remark": metrics["remark"]}
+        rows.append({"folder": folder, **named, **about, **metrics["mean"]})
+    columns = ["folder", "strategy", "alpha", "seed", "variant", "remark"]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+
+
+def titled_runs(results: Path | str) -> dict[str, Path]:
+    """The finished runs of every profile below a results folder, by title: ``JT, α = 0.5, seed 0 · quick``."""
+    titles = {}
+    for folder in sorted(path for path in Path(results).glob("*/runs/*") if finished(path)):
+        config, about = read_config(folder)
+        variant = f" · {about['variant']}" if about["variant"] else ""
+        profile = folder.parent.parent.name
+        titles[f"{title(config.strategy, config.alpha)}, seed {config.seed} · {profile}{variant}"] = folder
+    return titles
+
+
+def title(strategy: str, alpha: float) -> str:
+    """How a cell of the grid is named: ``JT, α = 0.5``; without alpha where the strategy has its own."""
+    row = STRATEGIES[strategy]
+    return row.title if row.alpha is not None else f"{row.title}, α = {alpha:g}"
