@@ -8,13 +8,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from jointlib.config import ROOT, parent_of
+from jointlib.config import ROOT, ConfigError, load_config, parent_of
 from jointlib.corpora.batches import check_sources
-from jointlib.config import load_config
 from jointlib.runs.folder import check_identity, finished, run_folder
 from jointlib.runs.report import write_report
 from jointlib.strategies import STRATEGIES, parents
-from jointlib.config import ConfigError
 
 PROFILE = str(config.get("profile", "quick"))
 OVERRIDES = {name: value for name, value in config.items() if name != "profile"}

@@ -11,11 +11,11 @@ import torch
 from matplotlib.axes import Axes
 
 from benchmarks import contamination, enhancement, feeding, growth, roofline, step
+from benchmarks.reference import TARGET, write_between
 from jointlib.config import ROOT
 from jointlib.runs.figures import use_style
-from jointlib.support.files import write_between, write_json
+from jointlib.support.files import write_json
 
-TARGET = ROOT / "results/reference"
 PARTS = {
     "step": step.measure,
     "feeding": feeding.measure,
@@ -46,7 +46,7 @@ def draw(measured: dict[str, Any]) -> plt.Figure:
 
 
 def _steps(axis: Axes, rows: dict[str, dict[str, float]]) -> None:
-    kinds = (("plain", "plain reference"), ("library", "jointlib"), ("bf16", "jointlib, bfloat16"))
+    kinds = (("plain", "torch.nn"), ("fast", "fast_cpu"), ("bf16", "fast_cpu, bfloat16"))
     for number, (kind, label) in enumerate(kinds):
         places = [place + 0.27 * (number - 1) for place in range(len(rows))]
         bars = axis.bar(places, [row[f"{kind}_s"] for row in rows.values()], 0.27, label=label)

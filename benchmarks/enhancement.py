@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchaudio.models import ConvTasNet
 
 from jointlib.config import load_config
-from jointlib.fast_cpu.memory import keep_freed_memory
+from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
 from jointlib.waveunet import WaveUNet
 
 SECONDS = 3.0
@@ -25,8 +25,8 @@ def contestants() -> dict[str, nn.Module]:
     """Enhancers from (1, 1, T) to (1, 1, T), by name."""
     quick = load_config("quick")
     found: dict[str, nn.Module] = {
-        "Wave-U-Net, published size": WaveUNet(),
-        "Wave-U-Net, quick": WaveUNet(quick.frontend_layers, quick.frontend_channels),
+        "Wave-U-Net, published size": fast_cpu(WaveUNet()),
+        "Wave-U-Net, quick": fast_cpu(WaveUNet(quick.frontend_layers, quick.frontend_channels)),
         "Conv-TasNet (torchaudio)": ConvTasNet(num_sources=1),
     }
     if find_spec("denoiser") is not None:

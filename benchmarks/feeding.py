@@ -5,13 +5,12 @@ import time
 
 import torch
 
-from jointlib.config import identity
-from jointlib.corpora.batches import load_data
 from jointlib.config import load_config
+from jointlib.corpora.batches import load_data
+from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
 from jointlib.runs.run import build_network
-from jointlib.train import build_optimizer, train_step
 from jointlib.strategies import set_training
-from jointlib.fast_cpu.memory import keep_freed_memory
+from jointlib.train import build_optimizer, train_step
 
 
 def share(size: str, steps: int) -> dict[str, float]:
@@ -21,9 +20,9 @@ def share(size: str, steps: int) -> dict[str, float]:
         config = load_config("full", corpus=config.corpus, noise=config.noise, embedded=config.embedded, device="cpu")
         config = config.replace(batch_size=2)
     data = load_data(config.replace(strategy="jt", init="scratch"))
-    model = set_training(build_network(identity(data.config), len(data.corpus.intents)))
+    model = set_training(fast_cpu(build_network(data.config, len(data.corpus.intents))))
     optimizer, waited, trained = build_optimizer(model, data.config), 0.0, 0.0
-    batches = data.batches("train", data.plan("train"))
+    batches = data.train_batches()
     train_step(model, next(batches), optimizer, data.config)
     for _ in range(steps):
         started = time.perf_counter()

@@ -21,6 +21,8 @@ from jointlib.config import ROOT
 from jointlib.corpora.contaminate import Contaminator, draw_plan
 from jointlib.corpora.corpus import Corpus
 from jointlib.corpora.noises import Noises
+from jointlib.fast_cpu.swap import fast_cpu
+from jointlib.runs.tiles import enhance_in_tiles
 from jointlib.waveunet import WaveUNet
 
 POINTS = {"corpus": (1, 4, 16), "whole": (1, 4, 15, 30, 60), "tiled": (1, 4, 15, 30, 60)}
@@ -52,8 +54,9 @@ def corpus(times: int) -> dict[str, float]:
 
 def clip(seconds: int, tile: int | None) -> dict[str, float]:
     """The published front-end on one clip."""
-    model = WaveUNet().eval()
-    model.tile = tile
+    model = fast_cpu(WaveUNet().eval())
+    if tile is not None:
+        enhance_in_tiles(model, tile)
     noisy = 0.1 * torch.randn(1, 1, seconds * 16_000)
     with torch.inference_mode():
         model(noisy[..., :16_000])

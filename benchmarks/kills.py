@@ -16,18 +16,19 @@ from pathlib import Path
 import psutil
 import torch
 
-from jointlib import checkpoint, train
+from jointlib import train
 from jointlib.config import ROOT, Config
+from jointlib.runs import fit
 
 # What the victim announces when it begins; a kill falls somewhere between that and its usual end.
 PHASES = {
-    "reading": (train, "load_data"),
-    "step": (train, "train_epoch"),
+    "reading": (fit, "load_data"),
+    "step": (train, "_train_steps"),
     "validation": (train, "validate"),
-    "checkpoint": (checkpoint.Checkpoint, "save"),
-    "evaluation": (train, "evaluate"),
-    "writing": (train, "write_csv"),
-    "record": (train, "write_json"),
+    "checkpoint": (train.Checkpoint, "save"),
+    "evaluation": (fit, "evaluate"),
+    "writing": (fit, "write_csv"),
+    "record": (fit, "write_json"),
 }
 COMPARED = ("*.csv", "*.md", "config.json", "metrics.json", "*.safetensors")
 PIPELINE = "--cores 2 --nolock --rerun-incomplete --rerun-triggers mtime --quiet rules host --config".split()  # noqa: SIM905
@@ -39,7 +40,7 @@ def _victim(config: Config, announce: Connection) -> None:
     torch.set_num_threads(1)
     for phase, (owner, name) in PHASES.items():
         setattr(owner, name, _announced(getattr(owner, name), phase, announce))
-    train.fit(config)
+    fit.fit(config)
 
 
 def _announced(function, phase: str, announce: Connection):

@@ -17,11 +17,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.step import BATCHES, CLASSES
-from jointlib.config import Config, identity
-from jointlib.corpora.batches import Batch
+from jointlib.config import Config
+from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
 from jointlib.runs.run import build_network
-from jointlib.train import build_optimizer, train_step
-from jointlib.fast_cpu.memory import keep_freed_memory
+from jointlib.train import Batch, build_optimizer, train_step
 
 
 def fastest(work: Callable[[], object], device: torch.device, rounds: int = 5) -> float:
@@ -76,10 +75,11 @@ def measure(device: str = "cpu", threads: int = 1, steps: int = 2) -> pd.DataFra
     for name, size in BATCHES.items():
         size = size if place.type == "cpu" else 32
         config = Config(profile="full", strategy=name)
-        model = build_network(identity(config), CLASSES).train().to(place)
+        model = build_network(config, CLASSES).train().to(place)
+        model = fast_cpu(model) if place.type == "cpu" else model
         noisy, clean = 0.1 * torch.randn(2, size, 1, config.clip_samples, device=place)
         labels = torch.arange(size, device=place) % CLASSES
-        batch = Batch(noisy, clean, labels, labels, labels)
+        batch = Batch(noisy, clean, labels, labels, ("",) * size)
         optimizer = build_optimizer(model, config)
         flops, moved = (number / size for number in count(model, noisy))
         train_step(model, batch, optimizer, config)

@@ -1,10 +1,10 @@
-"""How long a training step takes, with the library's networks and with the plain ones. Prints JSON.
+"""How long a training step takes, with the plain networks (torch.nn) and after `fast_cpu`. Prints JSON.
 
     python -m benchmarks.step [--threads 1] [--steps 8]
 
 Published sizes and clips of 4 s; and the profile quick. A step is forward, loss, backward and the optimiser. Each
 network has a process of its own, for its peak of memory; they take their steps in turn, so that whatever else keeps the
-machine busy meets all. All keep freed memory (see `jointlib.train.keep_freed_memory`), with as many threads.
+machine busy meets all. All keep freed memory (see `jointlib.fast_cpu.swap`), with as many threads.
 """
 
 import argparse
@@ -18,29 +18,15 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from benchmarks.plain_models import PlainJoint
-from jointlib.config import Config, identity
-from jointlib.corpora.batches import Batch
-from jointlib.config import load_config
-from jointlib.runs.run import build_network
-from jointlib.train import build_optimizer, train_step
-from jointlib.strategies import JointOutput
-from jointlib.fast_cpu.memory import keep_freed_memory
+from jointlib.config import Config, load_config
+from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
+from jointlib.runs.run import build_network, save_memory
+from jointlib.train import Batch, build_optimizer, train_step
 
 BATCHES = {"jt": 1, "bn": 4, "bn_mix": 4}
 CLASSES = 31
-# What they change in a configuration. The plain network is none of the library's.
-KINDS = {"plain": {}, "library": {}, "bf16": {"bf16": True}, "checkpointing": {"checkpointing": True}}
-
-
-class _Plain(PlainJoint):
-    """With an output that the training step takes, and its weights where an optimiser finds them."""
-
-    def forward(self, wave: torch.Tensor) -> JointOutput:
-        return JointOutput(*super().forward(wave))
-
-    def parameters(self, recurse: bool = True):
-        return (weight for weight in self.weights.values() if weight.requires_grad)
+# What they change in a configuration. The plain networks are those of torch.nn, without the swap.
+KINDS = {"plain": {}, "fast": {}, "bf16": {"bf16": True}, "checkpointing": {"checkpointing": True}}
 
 
 def _serve(orders: Connection, config: Config, batch_size: int, threads: int, plain: bool) -> None:
@@ -48,13 +34,15 @@ def _serve(orders: Connection, config: Config, batch_size: int, threads: int, pl
     keep_freed_memory()
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = build_network(identity(config), CLASSES).train()
-    model.backend.checkpointing = config.checkpointing
-    model = _Plain(model) if plain else model
+    model = build_network(config, CLASSES).train()
+    if config.checkpointing:
+        save_memory(model)
+    if not plain:
+        fast_cpu(model)
     optimizer = build_optimizer(model, config)
     noisy, clean = (0.1 * torch.randn(batch_size, 1, config.clip_samples) for _ in range(2))
     lengths = torch.full((batch_size,), config.clip_samples)
-    batch = Batch(noisy, clean, torch.arange(batch_size) % CLASSES, lengths, torch.arange(batch_size))
+    batch = Batch(noisy, clean, torch.arange(batch_size) % CLASSES, lengths, ("",) * batch_size)
     while orders.recv():
         started = time.perf_counter(), time.process_time()
         train_step(model, batch, optimizer, config)
@@ -63,9 +51,12 @@ def _serve(orders: Connection, config: Config, batch_size: int, threads: int, pl
 
 
 def compare(config: Config, batch_size: int, threads: int, steps: int, kinds: Collection[str]) -> dict[str, float]:
-    """Of each of some `KINDS`: seconds per utterance (wall time and CPU, the best of all steps but the first; and the
-    first), the peak of memory in GB, and the plain network's time over its own, if that takes part: the median over
-    the steps, each beside the plain network's."""
+    """Of each of some `KINDS`, measured beside each other:
+
+    Returns:
+        seconds per utterance (wall time and CPU, the best of all steps but the first; and the first), the peak of
+        memory in GB, and how many times faster than the plain network it is: the median over the steps, pair by pair.
+    """
     context, pipes, answers = get_context("spawn"), {}, {kind: [] for kind in kinds}
     for kind in kinds:
         pipes[kind], theirs = context.Pipe()
@@ -84,7 +75,7 @@ def compare(config: Config, batch_size: int, threads: int, steps: int, kinds: Co
         result[f"{kind}_s"], result[f"{kind}_cpu_s"] = round(wall / batch_size, 4), round(cpu / batch_size, 4)
         result[f"{kind}_first_s"] = round(rows[0][0] / batch_size, 4)
         result[f"{kind}_gb"] = round(rows[-1][2], 2)
-        if "plain" in kinds and kind != "plain":
+        if kind != "plain":
             ratios = [plain[0] / row[0] for plain, row in zip(answers["plain"][1:], rows[1:], strict=True)]
             result[f"{kind}_ratio"] = round(statistics.median(ratios), 2)
     return result
@@ -92,7 +83,8 @@ def compare(config: Config, batch_size: int, threads: int, steps: int, kinds: Co
 
 def measure(threads: int = 1, steps: int = 8) -> dict:
     """All of it: {"published": {strategy: numbers}, "quick": {strategy: numbers}, ...}; seconds are per utterance."""
-    published, precisions = Config(profile="full", device="cpu"), ("plain", "library", "bf16")
+    published, quick = Config(profile="full", device="cpu"), load_config("quick", device="cpu")
+    precisions = ("plain", "fast", "bf16")
     return {
         "published": {
             name: compare(published.replace(strategy=name), size, threads, steps, KINDS if name == "jt" else precisions)
@@ -102,17 +94,7 @@ def measure(threads: int = 1, steps: int = 8) -> dict:
             name: compare(published.replace(strategy=name), BATCHES[name], 2 * threads, steps, precisions)
             for name in ("jt", "bn")
         },
-        # Its classifier has a filterbank in front, which the plain networks lack: JT is the library's alone.
-        "quick": {
-            name: compare(
-                load_config("quick", strategy=name),
-                8,
-                threads,
-                2 * steps,
-                precisions if name != "jt" else precisions[1:],
-            )
-            for name in BATCHES
-        },
+        "quick": {name: compare(quick.replace(strategy=name), 8, threads, 2 * steps, precisions) for name in BATCHES},
     }
 
 

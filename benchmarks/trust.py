@@ -1,4 +1,4 @@
-"""What the README counts under "What is promised": kills survived, bad inputs handled, properties searched.
+"""What docs/trust.md counts: kills survived, bad inputs handled, properties searched.
 
 ``python -m benchmarks.trust`` writes results/reference/trust.json; a quarter of an hour on two cores. Killing less
 (``--training 5 --pipeline 0``) prints instead.
@@ -13,10 +13,13 @@ import sys
 import pandas as pd
 
 from benchmarks.kills import kill_pipeline, kill_training
-from jointlib.config import ROOT
-from jointlib.support.files import write_between, write_json
-from jointlib.config import load_config
+from benchmarks.reference import TARGET, write_between
+from jointlib.config import ROOT, load_config
 from jointlib.runs.folder import environment
+from jointlib.support.files import write_json
+
+BAD_INPUTS = ("tests/trust/test_bad_corpora.py", "tests/trust/test_bad_inputs.py")
+PROPERTIES = ("tests/trust/test_properties.py", "tests/trust/test_properties_of_corpora.py")
 
 
 def passed(*arguments: str) -> tuple[int, str]:
@@ -34,10 +37,12 @@ def passed(*arguments: str) -> tuple[int, str]:
 
 def count(training: int, pipeline: int) -> dict[str, object]:
     """Everything, in one run."""
-    bad_inputs, _ = passed("tests/test_bad_inputs.py")
-    _, statistics = passed("tests/test_properties.py", "--hypothesis-show-statistics")
+    bad_inputs, _ = passed(*BAD_INPUTS)
+    _, statistics = passed(
+        "tests/trust/test_properties.py", "tests/trust/test_properties_of_corpora.py", "--hypothesis-show-statistics"
+    )
     examples = [int(number) for number in re.findall(r"(\d+) passing, \d+ failing", statistics)]
-    config = load_config("smoke", strategy="jt", init="pretrained", epochs=3, device="cpu")
+    config = load_config("smoke", strategy="jt", init="pretrained", steps=24, device="cpu")
     return {
         "commit": environment(config)["commit"],
         "bad_inputs": bad_inputs,
@@ -49,7 +54,7 @@ def count(training: int, pipeline: int) -> dict[str, object]:
 
 
 def table(counted: dict) -> str:
-    """The counts as the README shows them."""
+    """The counts as docs/trust.md shows them."""
     training, pipeline = counted["training"], counted["pipeline"]
     rows = {
         "SIGKILL during training": f"{training['kills']}, in 7 phases; {training['finished']} runs came to their end, "
@@ -70,5 +75,5 @@ if __name__ == "__main__":
     counted = count(given.training, given.pipeline)
     print(json.dumps(counted, indent=2))
     if given.training >= 50 and given.pipeline >= 10:
-        write_json(ROOT / "results/reference/trust.json", counted)
-        write_between(ROOT / "README.md", "trust", table(counted))
+        write_json(TARGET / "trust.json", counted)
+        write_between(ROOT / "docs/trust.md", "trust", table(counted))

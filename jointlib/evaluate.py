@@ -26,8 +26,7 @@ Pairs = list[tuple[np.ndarray, np.ndarray]]  # (clean, estimate), waves (T,) at 
 def si_sdr(clean: np.ndarray, estimate: np.ndarray) -> float:
     """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019) of two waves (T,), means removed.
 
-    Raises:
-        ValueError: a silent signal.
+    Raises ValueError: a silent signal.
     """
     clean, estimate = clean - clean.mean(), estimate - estimate.mean()
     if not (clean @ clean > 0 and estimate @ estimate > 0):
@@ -100,10 +99,9 @@ def evaluate(
 
     Args:
         intents: names of the labels. test_input: "clean" or "noisy", what the network is given.
-        score: `quality` of pairs, with a title for its progress; see `jointlib.runs.scoring`.
+        score: `quality` of pairs, with a title for its progress; see `jointlib.runs.scores`.
 
-    Returns:
-        A row per utterance. Where the network classifies: predicted, probability, runner_up, correct, and
+    Returns: A row per utterance. Where the network classifies: predicted, probability, runner_up, correct, and
         correct_on_clean, the same for clean speech. Every quality as NAME_noisy and, where the network enhances,
         NAME_enhanced, with the reasons of what failed in failed_noisy and failed_enhanced.
     """

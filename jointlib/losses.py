@@ -7,7 +7,7 @@ from torch import Tensor
 def loss_terms(enhanced: Tensor | None, logits: Tensor | None, clean: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """The terms that a network's output allows, each a scalar.
 
-    ``mse``: mean square error of enhanced against clean (B, 1, T), over every sample of the clip, zero padding included.
+    ``mse``: mean square error of enhanced against clean (B, 1, T), over the whole clip with its zero padding.
     ``cross_entropy``: of logits (B, classes) against labels (B,), in nats.
     """
     terms = {}

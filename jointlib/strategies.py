@@ -80,10 +80,9 @@ class BN(nn.Module):
 
 
 class BNMix(nn.Module):
-    """BN-Mix: the back-end classifies the bottleneck together with one 1-D convolution of the noisy wave.
+    """BN-Mix: the back-end classifies the bottleneck, concatenated with one 1-D convolution of the noisy wave.
 
-    The paper gives neither the convolution's size nor how the two are combined. Here its window and stride are the
-    bottleneck's stride, so that their frames coincide, its width is `mix_channels`, and they are concatenated.
+    The paper does not give its size. Here its window and stride are the bottleneck's, so that their frames coincide.
     """
 
     classifies_wave = False
@@ -128,6 +127,7 @@ class Strategy:
 
 _ENHANCER = {"frontend": "enhancement"}
 _CASCADE = {"frontend": "enhancement", "backend": "classifier_clean"}
+_FROZEN_FRONTEND = {"loads": _ENHANCER, "frozen": ("frontend",)}
 _FROZEN_MIX = {"backend": "bn_mix_frozen", "wave_filter": "bn_mix_frozen"}
 
 STRATEGIES: dict[str, Strategy] = {
@@ -135,25 +135,19 @@ STRATEGIES: dict[str, Strategy] = {
     "classifier_noisy": Strategy("Classifier, noisy", Classifier, alpha=0.0),
     "enhancement": Strategy("Enhancement alone", Enhancer, alpha=1.0),
     "cascade_clean": Strategy("Cascade, clean", JT, alpha=0.0, loads=_CASCADE, frozen=("frontend", "backend")),
-    "cascade_enhanced": Strategy(
-        "Cascade, enhanced", JT, alpha=0.0, loads=_ENHANCER, frozen=("frontend",), pretrained=_CASCADE
-    ),
+    "cascade_enhanced": Strategy("Cascade, enhanced", JT, alpha=0.0, **_FROZEN_FRONTEND, pretrained=_CASCADE),
     "jt": Strategy("JT", JT, pretrained=_CASCADE),
     "jt_clean": Strategy("JT-Clean", JT, train_input="clean", test_input="clean", pretrained=_CASCADE),
     "bn": Strategy("BN", BN, pretrained=_ENHANCER | {"backend": "bn_frozen"}),
     "bn_mix": Strategy("BN-Mix", BNMix, pretrained=_ENHANCER | _FROZEN_MIX),
-    "bn_frozen": Strategy("BN, frozen front-end", BN, alpha=0.0, loads=_ENHANCER, frozen=("frontend",)),
-    "bn_mix_frozen": Strategy("BN-Mix, frozen front-end", BNMix, alpha=0.0, loads=_ENHANCER, frozen=("frontend",)),
+    "bn_frozen": Strategy("BN, frozen front-end", BN, alpha=0.0, **_FROZEN_FRONTEND),
+    "bn_mix_frozen": Strategy("BN-Mix, frozen front-end", BNMix, alpha=0.0, **_FROZEN_FRONTEND),
 }
 INITS = ("scratch", "pretrained", "frontend", "backend")
 
 
 def parents(strategy: Strategy, init: str) -> dict[str, str]:
-    """Which part starts from which strategy's run.
-
-    Args:
-        init: "scratch" (the paper's way), "pretrained" (every part that can), or the name of the one part that does.
-    """
+    """Which part starts from which strategy's run: all that can with "pretrained", or the one that `init` names."""
     chosen = strategy.pretrained if init == "pretrained" else {init: strategy.pretrained.get(init)}
     return {part: parent for part, parent in chosen.items() if parent} | dict(strategy.loads)
 

@@ -81,8 +81,7 @@ class WaveUNet(nn.Module):
         chunk: None enhances the whole wave at once; a number of samples enhances separate chunks of that length, as the
             authors' closest published code does with 16,384.
 
-    Raises:
-        ValueError: the chunk is not a multiple of the stride.
+    Raises ValueError: the chunk is not a multiple of the stride.
     """
 
     def __init__(

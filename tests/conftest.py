@@ -1,4 +1,4 @@
-"""A tiny corpus of tones in FSC layout and tiny noises in MS-SNSD layout, which the tests below run on."""
+"""Tiny corpora of tones and noise, tiny networks and batches, which the tests run on."""
 
 import socket
 from pathlib import Path
@@ -7,10 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
 import yaml
+from torch import nn
 
-from jointlib.config import load_config
+from jointlib.config import Config, load_config
 from jointlib.runs.fit import fit
+from jointlib.runs.run import build_network
+from jointlib.strategies import STRATEGIES, freeze
+from jointlib.train import Batch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,6 +56,22 @@ def write_noises(root: Path, seconds: float = 0.4) -> Path:
         for name in ("Typing_1", "Typing_2", "Babble_1"):
             soundfile.write(root / folder / f"{name}.wav", rng.normal(scale=0.1, size=int(seconds * 16_000)), 16_000)
     return root
+
+
+def network(strategy: str, **overrides) -> tuple[Config, nn.Module]:
+    """A strategy at the sizes of smoke, with four intents."""
+    torch.manual_seed(0)
+    config = load_config("smoke", strategy=strategy, **{"learning_rate": 0.01, **overrides})
+    return config, freeze(build_network(config, classes=4), STRATEGIES[strategy].frozen)
+
+
+def batch(size: int = 4, length: int = 3200) -> Batch:
+    """A tone per label in white noise."""
+    generator = torch.Generator().manual_seed(1)
+    time = torch.arange(length) / 16_000
+    clean = torch.stack([0.1 * torch.sin(2 * torch.pi * 200 * (1 + label) * time) for label in range(size)])[:, None]
+    noisy = clean + 0.02 * torch.randn(clean.shape, generator=generator)
+    return Batch(noisy, clean, torch.arange(size), torch.full((size,), length), ("",) * size)
 
 
 @pytest.fixture

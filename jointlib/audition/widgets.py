@@ -1,43 +1,50 @@
-"""The widgets of our own: a player of several channels, the input of a sound, and what an application stands on."""
+"""Widgets of our own: a player, an input for sounds, the frame of an application; and HTML from browser/panels.html."""
 
+import asyncio
 import logging
-from collections.abc import Callable
-from html import escape
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anywidget
-import ipywidgets
-import numpy as np
 import traitlets
-from matplotlib import colormaps
+from ipywidgets import HTML, BoundedFloatText, Box, Button, FloatSlider, VBox, Widget
+from jinja2 import Environment, FileSystemLoader
 
 from jointlib.audition.sounds import SoundError
-from jointlib.audition.votes import VoteError
 from jointlib.corpora.corpus import CorpusError
+from jointlib.support.files import UnusableFile
 
+_KNOWN = (SoundError, CorpusError, UnusableFile, FileNotFoundError)  # their text says what to do
 _BROWSER = Path(__file__).parent / "browser"
 
 
+def short(intent: str) -> str:
+    """An intent without the slots that it leaves open: ``activate lights kitchen``."""
+    return intent.replace(" / none", "").replace(" / ", " ")
+
+
+_templates = Environment(loader=FileSystemLoader(_BROWSER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+_templates.filters["short"] = short
+html = _templates.get_template("panels.html").module  # its macros, as functions
+
+
 class Player(anywidget.AnyWidget):
-    """Channels that play together, one of them heard; see browser/player.js.
+    """Channels that play together, of which one is heard; see browser/player.js.
 
     Attributes:
-        sound: what `audition.player_sound` returns; a new one takes over where the old one stands.
-        captions: channel name -> what the picture and the tooltip call it.
+        sound: see `sounds.player_sound`; a new one takes over at the position of the old one.
+        captions: channel -> its name in the picture and in the tooltip.
         picture: whether waves and spectrograms are shown, and loudness-matching can be switched off.
-        heard: from the browser, the ``revision`` of a sound and the ``names`` of its channels that were played.
+        played: set by the browser: the ``revision`` of a sound and the ``names`` of its channels that were played.
     """
 
-    _esm = _BROWSER / "player.js"
-    _css = _BROWSER / "audition.css"
+    _esm, _css = _BROWSER / "player.js", _BROWSER / "audition.css"
     sound = traitlets.Dict().tag(sync=True)
     captions = traitlets.Dict().tag(sync=True)
     picture = traitlets.Bool(True).tag(sync=True)
-    heard = traitlets.Dict().tag(sync=True)
-    palette = traitlets.Bytes((colormaps["magma"](np.arange(256))[:, :3] * 255).astype(np.uint8).tobytes()).tag(
-        sync=True
-    )
+    played = traitlets.Dict().tag(sync=True)
 
     def load(self, sound: dict[str, Any]) -> None:
         """Hand a sound to the browser, in one message."""
@@ -47,78 +54,85 @@ class Player(anywidget.AnyWidget):
 class SoundInput(anywidget.AnyWidget):
     """A file or a recording from the browser; see browser/sound_input.js.
 
-    Args:
-        on_sound: called with kind ("file" or "recording"), name and content: the file's bytes, or float32 samples at
-            16 kHz.
-        on_problem: called with a line of plain words when the browser has nothing to send.
+    `on_sound` is called with the name and the content of an audio file (a recording comes as wav), `on_problem` with a
+    line of plain words if the browser has nothing to send.
     """
 
     _esm = _BROWSER / "sound_input.js"
 
-    def __init__(self, on_sound: Callable[[str, str, bytes], None], on_problem: Callable[[str], None]):
+    def __init__(self, on_sound: Callable[[str, bytes], None], on_problem: Callable[[str], None]):
         super().__init__()
         self._on_sound, self._on_problem = on_sound, on_problem
         self._parts: list[bytes] = []
         self.on_msg(self._receive)
 
     def _receive(self, _widget: Any, content: dict[str, Any], buffers: list[memoryview]) -> None:
-        if content["kind"] == "problem":
-            self._on_problem(content["text"])
+        if "problem" in content:
+            self._on_problem(content["problem"])
             return
-        self._parts[content["part"] :] = [bytes(buffers[0])]  # part 0 begins anew, whatever was left
+        self._parts[content["part"] :] = [bytes(buffers[0])]  # part 0 drops what an upload that broke off has left
         if len(self._parts) == content["parts"]:
             whole, self._parts = b"".join(self._parts), []
-            self._on_sound(content["kind"], content["name"], whole)
+            self._on_sound(content["name"], whole)
 
 
-class Application(ipywidgets.VBox):
-    """Cards under each other, below a line that says in plain words what went wrong."""
+class Application(VBox):
+    """Cards below a line that says in plain words what went wrong."""
 
     def __init__(self):
         super().__init__()
-        self.status = ipywidgets.HTML().add_class("jl-status")
+        self.status = HTML().add_class("jl-status")
+        self._task: asyncio.Task[None] | None = None
         self.add_class("jl-application")
 
     def say(self, text: str, problem: bool = False) -> None:
         """Show the first line of a text."""
-        line = escape(text.strip().partition("\n")[0])
-        self.status.value = f'<span class="{"jl-problem" if problem else "jl-note"}" role="status">{line}</span>'
+        self.status.value = html.status(text.strip().partition("\n")[0], problem)
 
-    def plainly(self, step: Callable[[], None], clear: bool = True) -> Callable[..., None]:
-        """A handler of events that does a step, and turns its errors into one line instead of a traceback."""
+    def attempt(self, step: Callable[[], Any]) -> None:
+        """Do a step. An error becomes one line; one that nobody foresaw is logged with its traceback, too."""
+        try:
+            step()
+        except _KNOWN as error:
+            self.say(str(error), problem=True)
+        except Exception as error:
+            logging.getLogger(__name__).exception("a step of the application failed")
+            self.say(f"That did not work: {type(error).__name__}, {error}", problem=True)
 
-        def handler(*_event: Any) -> None:
-            if clear:
-                self.say("")
-            try:
-                step()
-            except (SoundError, VoteError, CorpusError, FileNotFoundError) as error:
-                self.say(str(error), problem=True)
-            except Exception as error:  # whatever it is, the widgets live on; logging.DEBUG has the rest
-                logging.getLogger(__name__).debug("an application could not do this", exc_info=True)
-                self.say(f"That did not work: {type(error).__name__}, {error}", problem=True)
+    def on(self, step: Callable[[], None], *controls: Widget) -> None:
+        """Attempt a step whenever the value of one of the controls changes, or a button among them is pressed."""
 
-        return handler
+        def handle(_event: Any) -> None:
+            self.say("")
+            self.attempt(step)
+
+        for control in controls:
+            if isinstance(control, Button):
+                control.on_click(handle)
+            else:
+                control.observe(handle, "value")
+
+    def later(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let slow work go on in the background, in place of what was begun before; without an event loop, drop it."""
+        if self._task is not None:
+            self._task.cancel()
+        with suppress(RuntimeError):  # a script has no loop: nobody is looking at it
+            self._task = asyncio.get_running_loop().create_task(work())
+            self._task.add_done_callback(lambda task: task.cancelled() or self.attempt(task.result))
 
 
-def card(title: str, *children: ipywidgets.Widget) -> ipywidgets.VBox:
+def card(title: str, *children: Widget) -> VBox:
     """Controls that belong together, under a small title."""
-    heading = [ipywidgets.HTML(f"<h4>{escape(title)}</h4>")] if title else []
-    return ipywidgets.VBox([*heading, *children]).add_class("jl-card")
+    return VBox([*([HTML(html.heading(title))] if title else []), *children]).add_class("jl-card")
 
 
-def typed(slider: ipywidgets.FloatSlider) -> ipywidgets.Box:
-    """A slider and its value, which can be typed in (a slider's own readout forgets what is not ended by Enter)."""
-    value = ipywidgets.BoundedFloatText(slider.value, min=slider.min, max=slider.max, step=slider.step)
-    traitlets.link((slider, "value"), (value, "value"))
-    return ipywidgets.Box([slider, value]).add_class("jl-typed")
+def slider_with_number(slider: FloatSlider) -> Box:
+    """A slider beside its value in a field (a slider's own readout loses a number that Enter does not end)."""
+    number = BoundedFloatText(slider.value, min=slider.min, max=slider.max, step=slider.step)
+    traitlets.link((slider, "value"), (number, "value"))
+    return box("jl-typed", slider, number)
 
 
-def row(*children: ipywidgets.Widget) -> ipywidgets.Box:
-    """Buttons in a row."""
-    return ipywidgets.Box(children).add_class("jl-row")
-
-
-def columns(*cards: ipywidgets.Widget) -> ipywidgets.Box:
-    """Cards side by side, as many as there is room for."""
-    return ipywidgets.Box(cards).add_class("jl-columns")
+def box(css_class: str, *children: Widget) -> Box:
+    """Widgets side by side: buttons ("jl-row"), or as many cards as there is room for ("jl-columns")."""
+    return Box(children).add_class(css_class)

@@ -1,7 +1,6 @@
 """The parameters of one experiment. A value that cannot be is an error at once."""
 
 import difflib
-import hashlib
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -10,19 +9,25 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from jointlib import SAMPLE_RATE
+from jointlib import SAMPLE_RATE, SPLITS
 from jointlib.strategies import INITS, STRATEGIES, parents
 
+__all__ = ["ROOT", "Config", "ConfigError", "EmbeddedCorpus", "identity", "parent_of", "unknown", "without_init"]
 ROOT = Path(__file__).resolve().parents[2]  # relative paths in profiles start here
 
-Count = Annotated[int, Field(ge=1)]
-Doublings = Annotated[int, Field(ge=1, le=20)]
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
+_number = BeforeValidator(lambda value: float(value) if isinstance(value, str) else value)  # YAML reads 1e-3 as text
+_several = BeforeValidator(lambda value: [value] if isinstance(value, str | int | float) else value)
+Number = Annotated[float, _number, Field(strict=True)]
+Positive = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Doublings = Annotated[int, Field(strict=True, ge=1, le=20)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
+Numbers = Annotated[tuple[Number, ...], _several, Field(min_length=1)]
+Names = Annotated[tuple[str, ...], _several, Field(min_length=1)]
 Wave = Literal["clean", "noisy"]
 StrategyName = Literal[tuple(STRATEGIES)]
-_several = BeforeValidator(lambda value: [value] if isinstance(value, str | int | float) else value)
+_ALL_SPLITS, _BOTH_NOISES = Field(min_length=3), Field(min_length=2)
 
 
 class ConfigError(ValueError):
@@ -34,15 +39,11 @@ class EmbeddedCorpus(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    utterances: dict[Literal["train", "valid", "test"], Count] = Field(
-        {"train": 23_132, "valid": 3_118, "test": 3_793}, min_length=3
-    )
-    speakers: dict[Literal["train", "valid", "test"], Count] = Field(
-        {"train": 77, "valid": 10, "test": 10}, min_length=3
-    )  # no speaker is in two splits
-    phrasings: Annotated[int, Field(ge=1, le=8)] = 8  # wordings of each of the 31 intents
+    utterances: Annotated[dict[Literal[SPLITS], Count], _ALL_SPLITS] = {"train": 23_132, "valid": 3_118, "test": 3_793}
+    speakers: Annotated[dict[Literal[SPLITS], Count], _ALL_SPLITS] = {"train": 77, "valid": 10, "test": 10}
+    phrasings: Annotated[Count, Field(le=8)] = 8  # wordings of each of the 31 intents
     words_per_minute: tuple[Count, Count] = (150, 220)  # range of the speakers' rates
-    noise_files: dict[Literal["train", "test"], Count] = Field({"train": 12, "test": 5}, min_length=2)  # of each type
+    noise_files: Annotated[dict[Literal["train", "test"], Count], _BOTH_NOISES] = {"train": 12, "test": 5}  # of a type
     noise_seconds: Positive = 20.0  # length of each
     seed: Seed = 0
 
@@ -61,13 +62,13 @@ class Config(BaseModel):
     corpus: str = "data/fluent_speech_commands_dataset"
     noise: str = "data/MS-SNSD"  # holds noise_train and noise_test
     embedded: EmbeddedCorpus | None = None  # written to `corpus`'s parent when missing
-    clip_seconds: Annotated[float, Field(ge=1 / SAMPLE_RATE)] = 4.0  # utterances are cut or zero-padded to this
+    clip_seconds: Annotated[Number, Field(ge=1 / SAMPLE_RATE)] = 4.0  # utterances are cut or zero-padded to this
 
-    snr_db: Annotated[tuple[float, ...], _several, Field(min_length=1)] = (0, 5, 10, 15, 20)  # (open) MS-SNSD's
-    snr_db_test: Annotated[tuple[float, ...], _several, Field(min_length=1)] | None = None  # None: the same
+    snr_db: Numbers = (0, 5, 10, 15, 20)  # (open) MS-SNSD's own configuration
+    snr_db_test: Numbers | None = None  # None: the same
     mixer: Literal["exact", "ms_snsd"] = "exact"  # (open)
-    noise_types_train: Annotated[tuple[str, ...], _several, Field(min_length=1)] | None = None  # (open) None: all;
-    noise_types_test: Annotated[tuple[str, ...], _several, Field(min_length=1)] | None = None  # valid uses train's
+    noise_types_train: Names | None = None  # (open) None: all there are; valid uses train's
+    noise_types_test: Names | None = None
     fresh_noise: bool = True  # (open) draw train's noise anew for every pass over the utterances
     contamination_seed: Seed = 0
 
@@ -85,18 +86,14 @@ class Config(BaseModel):
     test_input: Wave | None = None
     optimizer: Literal["adam", "adamw"] = "adam"  # (open)
     learning_rate: Positive = 1e-3  # (open)
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "cosine"] = (
-        "constant"  # (open) cosine: a warm-up, then a decay to zero over all steps
-    )
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"  # (open) cosine: a warm-up, then a decay to zero
     clip_norm: Positive = 5.0  # of the gradient
     batch_size: Count = 32  # (open)
     steps: Count = 145_000  # (open) of the optimiser; about 200 passes over Fluent Speech Commands
     validate_every: Count = 725  # (open) steps; a checkpoint is written each time
     patience: Count = 20  # (open) validations in a row without a better one end the training
-    select: Literal["accuracy", "loss"] = (
-        "accuracy"  # (open) what a better validation is; loss if nothing is classified
-    )
+    select: Literal["accuracy", "loss"] = "accuracy"  # (open) what makes a validation the best
     device: str = Field("auto", exclude=True)  # the GPU if there is one; cpu, cuda, cuda:1
     bf16: bool | None = None  # autocast to bfloat16 in training; None: on a GPU
     checkpointing: bool = Field(False, exclude=True)  # of the classifier: less memory and more time, the same numbers
@@ -107,18 +104,13 @@ class Config(BaseModel):
     alphas: Annotated[tuple[Share, ...], _several, Field(min_length=1, exclude=True)] = (0.0, 0.1, 0.5, 0.9)  # the grid
     seeds: Annotated[tuple[Seed, ...], _several, Field(min_length=1, exclude=True)] = (0,)
     results: str = Field("results", exclude=True)
-    overrides: dict[str, Any] = Field({}, exclude=True)  # what differs from the profile; kept by `load_config`
+    variant: str = Field("", exclude=True)  # what differs from the profile, NAME=VALUE by commas; `load_config` sets it
 
     def __init__(self, **values: Any):
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigError("; ".join(_in_words(entry) for entry in error.errors())) from None
-
-    @property
-    def variant(self) -> str:
-        """What differs from the profile, as ``name=value`` joined by commas; empty for the profile's own runs."""
-        return ",".join(f"{name}={_as_name(value)}" for name, value in sorted(self.overrides.items()))
 
     @property
     def run_name(self) -> str:
@@ -165,21 +157,12 @@ class Config(BaseModel):
     @classmethod
     def _without_what_the_strategy_ignores(cls, values: dict[str, Any]) -> dict[str, Any]:
         """An alpha or a start that changes nothing must not make another run."""
-        strategy = STRATEGIES.get(values.get("strategy", "jt"))
+        strategy, init = STRATEGIES.get(str(values.get("strategy", "jt"))), str(values.get("init", "scratch"))
         if strategy is not None and strategy.alpha is not None:
             values = values | {"alpha": strategy.alpha}
-        if strategy is not None and parents(strategy, values.get("init", "scratch")) == dict(strategy.loads):
-            kept = {name: value for name, value in values.get("overrides", {}).items() if name != "init"}
-            starts = {"init": "scratch"} if values.get("init") in INITS else {}
-            values = values | starts | {"overrides": kept}
+        if strategy is not None and init in INITS and parents(strategy, init) == dict(strategy.loads):
+            values = values | {"init": "scratch", "variant": without_init(values.get("variant", ""))}
         return values
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _yes_is_no_number(cls, value: Any, info: Any) -> Any:
-        if isinstance(value, bool) and info.field_name not in ("fresh_noise", "bf16", "checkpointing"):
-            raise ValueError("must be a value of its own, not yes or no")
-        return value
 
     @field_validator("device")
     @classmethod
@@ -196,11 +179,9 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _chunks_hold_whole_frames(self) -> "Config":
-        stride = 2**self.frontend_layers
-        if self.frontend_chunk is not None and self.frontend_chunk % stride:
-            raise ValueError(
-                f"frontend_chunk={self.frontend_chunk}: must be a multiple of {stride}, 2 ** frontend_layers"
-            )
+        chunk, stride = self.frontend_chunk, 2**self.frontend_layers
+        if chunk is not None and chunk % stride:
+            raise ValueError(f"frontend_chunk={chunk}: must be a multiple of {stride}, 2 ** frontend_layers")
         return self
 
 
@@ -211,8 +192,12 @@ def identity(config: Config) -> dict[str, Any]:
 
 def parent_of(config: Config, strategy: str) -> Config:
     """The run that one of this run's parts is taken from: the same experiment with another strategy, from scratch."""
-    kept = {name: value for name, value in config.overrides.items() if name != "init"}
-    return config.replace(strategy=strategy, init="scratch", overrides=kept)
+    return config.replace(strategy=strategy, init="scratch", variant=without_init(config.variant))
+
+
+def without_init(variant: str) -> str:
+    """A variant without what it says about the start of training."""
+    return ",".join(part for part in variant.split(",") if not part.startswith("init="))
 
 
 def unknown(what: str, name: Any, known: Collection[str]) -> str:
@@ -231,14 +216,5 @@ def _in_words(error: dict[str, Any]) -> str:
     if error["type"] == "literal_error":
         return unknown(name, error["input"], re.findall(r"'([^']+)'", error["ctx"]["expected"]))
     problem = error["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
+    problem = "a value is missing" if error["type"] == "missing" else problem
     return f"{name}={error['input']!r:.200}: {problem}" if error["loc"] else problem
-
-
-def _as_name(value: Any) -> str:
-    """A value as part of a folder's name: short and harmless; what cannot be both gets a digest of all of it."""
-    values = value if isinstance(value, list | tuple) else [value]
-    text = "+".join(f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in values)
-    harmless = re.sub(r"[^\w.+-]+", "-", text)
-    if harmless == text and len(text) <= 40:
-        return text
-    return f"{harmless[-20:].strip('-')}-{hashlib.blake2b(text.encode(), digest_size=3).hexdigest()}"

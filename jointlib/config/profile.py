@@ -1,5 +1,7 @@
 """A profile (YAML) and what is overridden in it make a Config. Unknown names are errors at once."""
 
+import hashlib
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -9,6 +11,7 @@ import yaml
 import jointlib
 from jointlib.config.experiment import ROOT, Config, ConfigError, unknown
 
+__all__ = ["PROFILES", "from_notebook", "load_config"]
 PROFILES = {file.stem: file for file in sorted(Path(__file__).parent.glob("*.yaml"))}
 _FIELDS = Config.model_fields
 _OF_ANY_RUN = {"strategy", "alpha", "seed", *(name for name, entry in _FIELDS.items() if entry.exclude)}
@@ -19,19 +22,16 @@ def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
 
     A profile may name another one as its ``base`` and hold only what differs.
 
-    Raises:
-        ConfigError: names the profile, parameter and value, and what would be right.
+    Raises ConfigError: names the profile, parameter and value, and what would be right.
     """
     values = _read_profile(profile) | {"profile": Path(profile).stem}
     plain = Config(**values)
     overrides = _own_corpus(overrides)
     given = Config(**(values | overrides))
-    differing = {
-        name: getattr(given, name)
-        for name in overrides
-        if name not in _OF_ANY_RUN and getattr(given, name) != getattr(plain.replace(strategy=given.strategy), name)
-    }
-    return given.replace(overrides=differing)
+    plain = plain.replace(strategy=given.strategy)
+    differing = {name: getattr(given, name) for name in sorted(set(overrides) - _OF_ANY_RUN)}
+    parts = [f"{name}={_as_name(value)}" for name, value in differing.items() if value != getattr(plain, name)]
+    return given.replace(variant=",".join(parts))
 
 
 def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config:
@@ -41,8 +41,7 @@ def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config
     leaves a parameter to the profile, unless None is one of its values (``STEM = None``). What later cells of the
     notebook bind is no parameter when it runs again: imported classes and constants, tensors, tables.
 
-    Raises:
-        ConfigError: an unknown parameter, one in small letters, or a value that is not written out.
+    Raises ConfigError: an unknown parameter, one in small letters, or a value that is not written out.
     """
     constants = [name for name in vars(jointlib) if name.isupper()]
     computed = [name for name in scope if name.isupper() and name.lower() in _FIELDS and not _literal(scope[name])]
@@ -56,6 +55,16 @@ def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config
     unset = {name for name, entry in _FIELDS.items() if type(None) not in get_args(entry.annotation)}
     given = {name: value for name, value in given.items() if value is not None or name not in unset}
     return load_config(given.pop("profile"), **given)
+
+
+def _as_name(value: Any) -> str:
+    """A value as part of a folder's name: short and harmless; what cannot be both gets a digest of all of it."""
+    values = value if isinstance(value, list | tuple) else [value]
+    text = "+".join(f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in values)
+    harmless = re.sub(r"[^\w.+-]+", "-", text)
+    if harmless == text and len(text) <= 40:
+        return text
+    return f"{harmless[-20:].strip('-')}-{hashlib.blake2b(text.encode(), digest_size=3).hexdigest()}"
 
 
 def _literal(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Noise onto speech: a plan (which noise, from where, at what SNR, per utterance), and the mixing of a batch."""
+"""Noise onto speech: a plan (per utterance which noise, from where, at what SNR), and the mixing of a batch."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,16 +22,13 @@ MIXERS = {"exact": 1.0, "ms_snsd": 0.5}
 
 
 class Mixture(NamedTuple):
-    """A contaminated batch: noisy = clean + noise, with clean = speech_gain * speech, noise = noise_gain * recording.
+    """A contaminated batch: clean = speech_gain * speech, noisy = clean + noise_gain * noise."""
 
-    noisy, clean: (B, T). lengths (in samples), speech_gain, noise_gain: (B,).
-    """
-
-    noisy: Tensor
-    clean: Tensor
-    lengths: Tensor
-    speech_gain: Tensor
-    noise_gain: Tensor
+    noisy: Tensor  # (B, T)
+    clean: Tensor  # (B, T)
+    lengths: Tensor  # (B,), in samples
+    speech_gain: Tensor  # (B,)
+    noise_gain: Tensor  # (B,)
 
     @property
     def realised_snr_db(self) -> Tensor:
@@ -48,18 +45,14 @@ def mix(speech: Tensor, noise: Tensor, lengths: Tensor, snr_db: Tensor, mixer: s
     """Mix noise (B, T) into zero-padded speech (B, T) of true `lengths` (B,) at `snr_db` (B,); nothing in the padding.
 
     Speech and noise are set to -25 dBFS RMS, the noise is scaled over the whole utterance, and the pair is rescaled
-    when it would clip (MS-SNSD). `mixer`: "exact" realises the SNR asked for, "ms_snsd" half of it.
-
-    Raises:
-        KeyError: an unknown mixer.
+    when it would clip (MS-SNSD). `mixer`: "exact" realises that SNR, "ms_snsd" half of it; KeyError for others.
     """
     noise = noise * inside(lengths, noise.shape[-1])
     level = 10 ** (LEVEL_DB / 20)
     speech_gain = level / _rms(speech, lengths)  # (B,)
     noise_gain = level / _rms(noise, lengths) * 10 ** (-MIXERS[mixer] * snr_db / 20)
     noisy = (noise * noise_gain[:, None]).addcmul_(speech, speech_gain[:, None])
-    peak = noisy.abs().amax(dim=-1)
-    unclipped = (PEAK / peak.clamp_min(1e-8)).clamp(max=1.0)
+    unclipped = (PEAK / noisy.abs().amax(dim=-1).clamp_min(1e-8)).clamp(max=1.0)
     speech_gain, noise_gain = speech_gain * unclipped, noise_gain * unclipped
     return Mixture(noisy.mul_(unclipped[:, None]), speech * speech_gain[:, None], lengths, speech_gain, noise_gain)
 
@@ -69,58 +62,41 @@ def draw_plan(
 ) -> pd.DataFrame:
     """Draw noise, offset (samples) and SNR (dB) for each utterance of a split; the same seed and epoch, the same plan.
 
-    The type is drawn first and then one of its files, so that types with many files are not more frequent. A stretch of
-    noise begins where the recording sounds.
-
-    Returns:
-        A row per utterance: utterance (row of the corpus), path, noise (row of `noises`), noise_file, noise_type,
-        offset and snr_db.
+    The type is drawn first and then one of its files, so that types with many files are not more frequent. The noise
+    begins where its recording sounds. Returns a row per utterance: utterance (row of the corpus), path, noise (row of
+    `noises`), noise_file, noise_type, offset and snr_db.
     """
     rng = np.random.default_rng([seed, SPLITS.index(split), epoch])
-    rows = corpus.split(split)
+    plan = corpus.split(split)[["path"]].reset_index(names="utterance")
     files_of = [group.index.to_numpy() for _, group in noises.manifest.groupby("type")]
-    types = rng.integers(len(files_of), size=len(rows))
-    noise = np.array([rng.choice(files_of[kind]) for kind in types])
-    offset = np.array([rng.choice(noises.sounding[file]) for file in noise])
-    return pd.DataFrame(
-        {
-            "utterance": rows.index,
-            "path": rows.path.to_numpy(),
-            "noise": noise,
-            "noise_file": [file.name for file in noises.manifest.file[noise]],
-            "noise_type": noises.manifest.type.to_numpy()[noise],
-            "offset": offset,
-            "snr_db": rng.choice(np.asarray(snr_db, dtype=float), size=len(rows)),
-        }
+    noise = np.array([rng.choice(files_of[kind]) for kind in rng.integers(len(files_of), size=len(plan))])
+    return plan.assign(
+        noise=noise,
+        noise_file=[file.name for file in noises.manifest.file[noise]],
+        noise_type=noises.manifest.type.to_numpy()[noise],
+        offset=[rng.choice(noises.sounding[file]) for file in noise],
+        snr_db=rng.choice(np.asarray(snr_db, dtype=float), size=len(plan)),
     )
 
 
 class Contaminator:
-    """Mixes the rows of a plan in batches, on the device where `speech` and `noise` lie.
-
-    Args:
-        length: samples of a clip; utterances are cut or zero-padded to it.
-    """
+    """Mixes the rows of a plan in batches, on the device of `speech` and `noise`, as clips of `length` samples."""
 
     def __init__(self, plan: pd.DataFrame, speech: PackedAudio, noise: PackedAudio, length: int, mixer: str):
-        device = speech.samples.device
-        columns = (torch.from_numpy(plan[name].to_numpy(copy=True)) for name in ("utterance", "noise", "offset"))
-        self.utterance, self.noise, self.offset = (column.to(device) for column in columns)
-        self.snr_db = torch.tensor(plan.snr_db.to_numpy(), dtype=torch.float32, device=device)
+        columns = (plan[name].to_numpy(copy=True) for name in ("utterance", "noise", "offset", "snr_db"))
+        on_device = (torch.tensor(column, device=speech.samples.device) for column in columns)
+        self.utterance, self.noise, self.offset, self.snr_db = on_device
         self._speech, self._recordings, self._length, self._mixer = speech, noise, length, mixer
 
-    def __len__(self) -> int:
-        return len(self.utterance)
-
-    def mix(self, rows: Tensor) -> Mixture:
-        """Mix the plan's rows (B,)."""
-        speech, lengths = self._speech.clips(self.utterance[rows], self._length)
-        noise = self._recordings.loops(self.noise[rows], self.offset[rows], self._length)
-        return mix(speech, noise, lengths, self.snr_db[rows], self._mixer)
+    def mix(self, rows: Tensor, length: int | None = None) -> Mixture:
+        """Mix the plan's rows (B,), utterances cut or zero-padded to the clip's or to another length in samples."""
+        length = length or self._length
+        speech, lengths = self._speech.clips(self.utterance[rows], length)
+        noise = self._recordings.loops(self.noise[rows], self.offset[rows], length)
+        return mix(speech, noise, lengths, self.snr_db[rows].float(), self._mixer)
 
     def realise(self, plan: pd.DataFrame, batch_size: int = 64) -> pd.DataFrame:
         """Add realised_snr_db, speech_gain and noise_gain to the plan, as mixing gives them."""
+        batches = [self.mix(rows) for rows in torch.arange(len(plan), device=self.snr_db.device).split(batch_size)]
         names = ("realised_snr_db", "speech_gain", "noise_gain")
-        batches = [self.mix(rows) for rows in torch.arange(len(self), device=self.snr_db.device).split(batch_size)]
-        values = {name: torch.cat([getattr(batch, name) for batch in batches]).cpu().numpy() for name in names}
-        return plan.assign(**values)
+        return plan.assign(**{name: torch.cat([getattr(x, name) for x in batches]).cpu().numpy() for name in names})

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +9,35 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from jointlib import SAMPLE_RATE, SPLITS
-from jointlib.corpora.corpus import CorpusError, place, read_all
+from jointlib import SAMPLE_RATE
+from jointlib.corpora.corpus import CorpusError, first_few, in_words, read_all
 from jointlib.corpora.noises import Noises, check_disjoint
+from jointlib.corpora.packed import PackedAudio
 
-CLIPPED = 1e-3  # share of samples at full scale above which an utterance is named
-QUIET_DB = -60.0  # dBFS RMS
-LONG, SHORT = 30.0, 0.2  # seconds
-SHOWN = 5  # lines of a kind
+CLIPPED = 1e-3  # share of samples at full scale above which a file is named
+AUDIO_FACTS = {  # what is said of each split: of which column of a table from `_measured`, and how it is summed up
+    "hours": ("seconds", lambda seconds: round(seconds.sum() / 3600, 3)),
+    "seconds, shortest to longest": ("seconds", lambda seconds: f"{seconds.min():.2f} to {seconds.max():.2f}"),
+    "sample rates (Hz)": ("sample_rate", lambda rates: ", ".join(map(str, sorted(set(rates))))),
+    "channels": ("channels", lambda channels: ", ".join(map(str, sorted(set(channels))))),
+    "level (dBFS RMS), 1% to 99%": ("level", lambda x: f"{x.quantile(0.01):.0f} to {x.quantile(0.99):.0f}"),
+    "clipped": ("clipped", lambda shares: (shares > CLIPPED).sum()),
+}
+NOISE_FACTS = {"files": ("place", "size"), "types": ("type", "nunique"), **AUDIO_FACTS}
+_COUNTS = {"speakers": "speaker", "intents": "intent", "wordings": "transcription", "of those, in train": "familiar"}
+SPEECH_FACTS = {"utterances": ("place", "size"), **{fact: (column, "nunique") for fact, column in _COUNTS.items()}}
+SPEECH_FACTS |= AUDIO_FACTS
+NOISE_ODDITIES = {  # which rows of such a table are odd, and what is said of each
+    "copied": "the same recording as {first}; it counts twice",
+    f"clipped > {CLIPPED}": "{clipped:.1%} of the samples are clipped",
+}
+SPEECH_ODDITIES = {
+    "repeated": "the same path as an earlier row; it counts twice",
+    **NOISE_ODDITIES,
+    "level < -60": "very quiet, {level:.0f} dBFS",
+    "seconds > 30": "{seconds:.0f} s long; a clip ends at clip_seconds",
+    "seconds < 0.2": "only {seconds:.2f} s long",
+}
 
 
 @dataclass
@@ -30,162 +50,73 @@ class Diagnosis:
     warnings: list[str]
 
     def __str__(self) -> str:
-        heading = f"{self.root}: {len(self.errors)} error(s), {len(self.warnings)} warning(s)"
-        lines = [heading, "", self.facts.T.to_string(), ""] if len(self.facts) else [heading]
+        lines = [f"{self.root}: {len(self.errors)} error(s), {len(self.warnings)} warning(s)"]
+        lines += ["", self.facts.to_string(), ""] if self.facts.size else []
         lines += [f"error: {line}" for line in self.errors] + [f"warning: {line}" for line in self.warnings]
         return "\n".join(lines).rstrip()
 
 
 def examine(path: Path | str, cache: Path | str | None = None) -> list[Diagnosis]:
-    """Examine speech (a folder with ``data/*_data.csv``), noise (``noise_train``, ``noise_test``), or both.
-
-    Raises:
-        CorpusError: the folder is laid out as neither.
-    """
-    path, found = Path(path), []
-    if list(path.glob("data/*_data.csv")):
-        found.append(examine_speech(path, cache))
+    """Examine speech (``data/*_data.csv``), noise (``noise_train``, ``noise_test``), or both; CorpusError if none."""
+    path = Path(path)
+    found = [examine_speech(path, cache)] if list(path.glob("data/*_data.csv")) else []
     if (path / "noise_train").is_dir() or (path / "noise_test").is_dir():
         found.append(examine_noise(path, cache))
     if not found:
-        raise CorpusError(
-            path, ["neither data/train_data.csv nor noise_train there; data/README.md shows both layouts"]
-        )
+        raise CorpusError(path, ["holds neither data/train_data.csv nor noise_train; see data/README.md"])
     return found
 
 
 def examine_speech(root: Path, cache: Path | str | None = None) -> Diagnosis:
     """Examine speech in FSC layout; the errors are those that `Corpus.read` raises."""
     corpus, errors = read_all(root, cache)
-    manifest = corpus.manifest.assign(seconds=corpus.audio.lengths.numpy() / SAMPLE_RATE, **corpus.audio.sources)
-    manifest["level"] = _decibels(manifest.rms)
-    return Diagnosis(root, _speech_facts(manifest), errors, _speech_warnings(manifest, corpus.audio.digests))
+    table, warnings = _measured(corpus.manifest, corpus.audio, SPEECH_ODDITIES)
+    train = table[table.split == "train"]
+    table["familiar"] = table.transcription.where(table.transcription.isin(train.transcription))
+    for split, intents in table.groupby("split", sort=False).intent:
+        if lacking := sorted({*train.intent} - {*intents}):
+            warnings.append(f"data/{split}_data.csv: lacks {len(lacking)} intent(s) of train: {', '.join(lacking[:3])}")
+    if table.speaker[table.split == "test"].nunique() == 1:
+        warnings.append("data/test_data.csv: one speaker only, so there is no interval over speakers")
+    rare = train.intent.value_counts().loc[lambda counts: counts < 5].items()
+    warnings += first_few([f"data/train_data.csv: only {n} utterance(s) of {intent!r}" for intent, n in rare])
+    return Diagnosis(root, table.groupby("split", sort=False).agg(**SPEECH_FACTS).T, errors, warnings)
 
 
 def examine_noise(root: Path, cache: Path | str | None = None) -> Diagnosis:
     """Examine ``noise_train`` and ``noise_test``; the errors are those that reading them raises."""
-    facts, errors, noises = {}, [], []
+    noises, errors, facts, warnings = [], [], pd.DataFrame(), []
     for name in ("noise_train", "noise_test"):
         try:
             noises.append(Noises.read(root / name, cache=cache))
+            if len(noises) == 2:
+                check_disjoint(*noises)
         except CorpusError as error:
             errors += error.problems
-            continue
-        audio = noises[-1].audio
-        table = audio.sources.assign(seconds=audio.lengths.numpy() / SAMPLE_RATE, level=_decibels(audio.sources.rms))
-        facts[name] = {"files": len(table), "types": noises[-1].manifest.type.nunique(), **_audio_facts(table)}
-    if len(noises) == 2:
-        try:
-            check_disjoint(*noises)
-        except CorpusError as error:
-            errors += error.problems
-    warnings = [line for part in noises for line in _noise_warnings(part)] + _few(_passed_over(root))
-    return Diagnosis(root, pd.DataFrame(facts).T, errors, warnings)
+    for part in noises:
+        table, odd = _measured(part.manifest.assign(path=part.manifest.place), part.audio, NOISE_ODDITIES)
+        facts, warnings = pd.concat([facts, table.groupby("split").agg(**NOISE_FACTS).T], axis=1), warnings + odd
+    files, known = sorted(root.glob("noise_t*/*.*")), soundfile.available_formats()
+    unread = [file for file in files if "_" not in file.stem and file.suffix[1:].upper() in known]
+    warnings += first_few([f"{file}: not read; name it like {file.stem}_1{file.suffix}" for file in unread])
+    return Diagnosis(root, facts, errors, warnings)
 
 
-def _decibels(rms: pd.Series) -> pd.Series:
-    return 20 * np.log10(rms.clip(lower=1e-6))
-
-
-def _audio_facts(table: pd.DataFrame) -> dict[str, object]:
-    """Of a table with seconds, level, clipped, sample_rate and channels."""
-    return {
-        "hours": round(table.seconds.sum() / 3600, 3),
-        "seconds, shortest to longest": f"{table.seconds.min():.2f} to {table.seconds.max():.2f}",
-        "sample rates (Hz)": ", ".join(map(str, sorted(table.sample_rate.unique()))),
-        "channels": ", ".join(map(str, sorted(table.channels.unique()))),
-        "level (dBFS RMS), 1 % to 99 %": " to ".join(f"{table.level.quantile(q):.0f}" for q in (0.01, 0.99)),
-        "clipped": int((table.clipped > CLIPPED).sum()),
-    }
-
-
-def _speech_facts(manifest: pd.DataFrame) -> pd.DataFrame:
-    heard = set(manifest.transcription[manifest.split == "train"])
-    facts = {}
-    for split in [name for name in SPLITS if name in set(manifest.split)]:
-        rows = manifest[manifest.split == split]
-        wordings = set(rows.transcription)
-        facts[split] = {
-            "utterances": len(rows),
-            "speakers": rows.speaker.nunique(),
-            "intents": rows.intent.nunique(),
-            "wordings": len(wordings),
-            "wordings that train has, too": len(wordings & heard),
-            **_audio_facts(rows),
-        }
-    return pd.DataFrame(facts).T
-
-
-def _speech_warnings(manifest: pd.DataFrame, digests: Sequence[str]) -> list[str]:
-    sound = manifest[manifest.seconds > 0]
-    repeated = sound.duplicated(["split", "path"])
-    recording = pd.Series(digests)[sound.index]
-    first = sound.groupby(recording).path.transform("first")
-    copied = recording.duplicated() & ~repeated & ~sound.groupby(recording).split.transform("nunique").gt(1)
-    lines = _named(sound[repeated], lambda row: "the same path as an earlier row; it counts twice")
-    lines += _named(sound[copied], lambda row: f"the same recording as {first[row.name]}; it counts twice")
-    lines += _named(sound[sound.clipped > CLIPPED], lambda row: f"{100 * row.clipped:.1f} % of the samples are clipped")
-    lines += _named(sound[sound.level < QUIET_DB], lambda row: f"very quiet, {row.level:.0f} dBFS")
-    lines += _named(sound[sound.seconds > LONG], lambda row: f"{row.seconds:.0f} s long; a clip ends at clip_seconds")
-    lines += _named(sound[sound.seconds < SHORT], lambda row: f"only {row.seconds:.2f} s long")
-    return lines + [
-        line for split, rows in manifest.groupby("split") for line in _split_warnings(split, rows, manifest)
-    ]
-
-
-def _split_warnings(split: str, rows: pd.DataFrame, manifest: pd.DataFrame) -> list[str]:
-    lines = []
-    missing = sorted(set(manifest.intent[manifest.split == "train"]) - set(rows.intent))
-    if missing:
-        lines.append(
-            f"data/{split}_data.csv: {len(missing)} intent(s) of train are not in it: {', '.join(missing[:3])}"
-        )
-    if split == "test" and rows.speaker.nunique() < 2:
-        lines.append("data/test_data.csv: one speaker only, so there is no interval over speakers")
-    if split == "train":
-        counts = rows.intent.value_counts()
-        rare = [
-            f"data/train_data.csv: {count} utterance(s) of {intent!r}" for intent, count in counts.items() if count < 5
-        ]
-        lines += _few([f"{line}, few to learn from" for line in rare])
-    return lines
-
-
-def _passed_over(root: Path) -> list[str]:
-    files = [file for name in ("noise_train", "noise_test") for file in sorted((root / name).glob("*.*"))]
-    known = {f".{name.lower()}" for name in soundfile.available_formats()}
-    left = [file for file in files if file.suffix.lower() in known and "_" not in file.stem]
-    return [f"{file}: not read; names of noises are such as {file.stem}_1{file.suffix}" for file in left]
-
-
-def _noise_warnings(noises: Noises) -> list[str]:
-    files, audio = noises.manifest.file, noises.audio
-    clipped = files[audio.sources.clipped > CLIPPED]
-    lines = [f"{file}: clipped" for file in clipped]
-    copies = pd.Series(audio.digests)
-    first = copies.map(dict(reversed([*zip(audio.digests, files, strict=True)])))
-    return _few(lines) + _few(
-        [f"{files[i]}: the same recording as {first[i]}" for i in copies[copies.duplicated()].index]
-    )
-
-
-def _named(rows: pd.DataFrame, what) -> list[str]:
-    """A line for each of the first rows, and how many more there are."""
-    return _few([f"{place(row)}: {row.path}: {what(row)}" for _, row in rows.iterrows()])
-
-
-def _few(lines: list[str]) -> list[str]:
-    if len(lines) <= SHOWN:
-        return lines
-    return [*lines[:SHOWN], f"... and {len(lines) - SHOWN} more as the last"]
+def _measured(table: pd.DataFrame, audio: PackedAudio, oddities: dict[str, str]) -> tuple[pd.DataFrame, list[str]]:
+    """A manifest with what is known of its audio and which rows are copies of others; its oddities, a line each."""
+    table = table.assign(**audio.sources, seconds=audio.lengths.numpy() / SAMPLE_RATE)
+    table["level"] = 20 * np.log10(table.rms.clip(lower=1e-6))  # dBFS
+    table["repeated"] = table.duplicated(["split", "path"])
+    table["copied"] = table.duplicated(["split", "digest"]) & ~table.repeated
+    table["first"] = table.groupby(["split", "digest"]).place.transform("first")
+    usable = table[table.problem == ""]
+    lines = [line for query, what in oddities.items() for line in first_few(in_words(usable.query(query), what))]
+    return table, lines
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """``python -m jointlib.corpora.doctor PATH``: print what a folder holds; exit status 1 if anything is wrong with it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m jointlib.corpora.doctor",
-        description="What a folder of speech or noise holds, and what is wrong with it.",
-    )
+    """``python -m jointlib.corpora.doctor PATH``: print what a folder holds; the exit status is 1 if it has errors."""
+    parser = argparse.ArgumentParser(prog="python -m jointlib.corpora.doctor", description=__doc__)
     parser.add_argument("path", type=Path, help="speech as Fluent Speech Commands is laid out, or noise as MS-SNSD is")
     parser.add_argument("--cache", type=Path, help="where read audio is kept; beside PATH by default")
     given = parser.parse_args(arguments)
@@ -194,7 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (CorpusError, OSError) as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
     print("\n\n".join(map(str, found)))
-    sys.exit(1 if any(diagnosis.errors for diagnosis in found) else 0)
+    sys.exit(int(any(diagnosis.errors for diagnosis in found)))
 
 
 if __name__ == "__main__":

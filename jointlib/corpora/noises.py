@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from jointlib.corpora.audio import pack
-from jointlib.corpora.corpus import CACHE, CorpusError
+from jointlib.corpora.corpus import CACHE, CorpusError, in_two_splits, in_words
 from jointlib.corpora.packed import PackedAudio
 
 
@@ -18,23 +18,21 @@ from jointlib.corpora.packed import PackedAudio
 class Noises:
     """Noise files of one folder.
 
-    Attributes:
-        manifest: a row per file: file and type (``Typing`` of ``Typing_3.wav``). Row i is file i of `audio`.
-        audio: the waveforms, 16 kHz mono.
-        sounding: per file, the samples at which a tenth of a second above -60 dBFS RMS begins. Recordings such as a
-            dog's bark hold long digital silence, which no gain brings to an SNR.
+    `sounding` has, per file, the samples at which a tenth of a second above -60 dBFS RMS begins: recordings such as a
+    dog's bark hold long digital silence, which no gain brings to an SNR.
     """
 
-    manifest: pd.DataFrame
-    audio: PackedAudio
+    manifest: (
+        pd.DataFrame
+    )  # a row per file: file, type (Typing of Typing_3.wav), split (the folder) and place (the file)
+    audio: PackedAudio  # 16 kHz mono; file i is row i of the manifest
     sounding: list[np.ndarray]
 
     @classmethod
     def read(cls, folder: Path | str, types: Sequence[str] | None = None, cache: Path | str | None = None) -> "Noises":
         """Read ``<Type>_<n>.<any audio ending>`` of a folder such as MS-SNSD's noise_train; all types, or those named.
 
-        Raises:
-            CorpusError: the folder is missing or empty, a named type is absent, or a file cannot be read.
+        Raises CorpusError if the folder is missing or empty, a named type is absent, or a file is unreadable or silent.
         """
         folder = Path(folder)
         files = sorted(file for file in folder.glob("*_*.*") if file.is_file())
@@ -44,15 +42,14 @@ class Noises:
         absent = sorted(set(types or ()) - set(manifest.type))
         if absent:
             raise CorpusError(folder, [f"no noise of type {absent}; there is {sorted(manifest.type.unique())}"])
-        if types is not None:
-            manifest = manifest[manifest.type.isin(types)].reset_index(drop=True)
-        audio, found = pack(manifest.file.tolist(), Path(cache or folder.parent / CACHE), f"Reading {folder.name}")
-        sounding = _sounding_frames(audio)
-        problems = [f"{file}: {what}" for file, what in zip(manifest.file, found, strict=True) if what]
-        silent = [not problem and not len(frames) for problem, frames in zip(found, sounding, strict=True)]
-        problems += [f"{file}: silent throughout; remove it" for file in manifest.file[silent]]
-        if problems:
-            raise CorpusError(folder, problems)
+        manifest = manifest[manifest.type.isin(types or manifest.type)].reset_index(drop=True)
+        manifest = manifest.assign(split=folder.name, place=manifest.file.map(str))
+        audio = pack(manifest.file.tolist(), cache or folder.parent / CACHE, f"Reading {folder.name}")
+        sounding = [_sounding(audio.wave(index).numpy()) for index in range(len(manifest))]
+        silent = pd.Series([not len(starts) for starts in sounding]) & (audio.sources.problem == "")
+        found = audio.sources.problem.mask(silent, "silent throughout; remove it")
+        if found.any():
+            raise CorpusError(folder, in_words(manifest.assign(problem=found)[found != ""]))
         return cls(manifest, audio, sounding)
 
     def stretch(self, row: int, offset: int, samples: int) -> Tensor:
@@ -61,23 +58,15 @@ class Noises:
         return self.audio.loops(*place, samples)[0].cpu()
 
 
-def _sounding_frames(audio: PackedAudio, frame: int = 1600) -> list[np.ndarray]:
-    """Starts of the frames above -60 dBFS RMS, in samples, per file; a file shorter than a frame is one frame."""
-    found = []
-    for start, length in zip(audio.starts.tolist(), audio.lengths.clamp_min(1).tolist(), strict=True):
-        wave = audio.samples[start : start + length].numpy().astype(np.float32) / 32768
-        frames = np.resize(wave, (max(1, length // frame), min(frame, length)))
-        found.append(np.flatnonzero(np.sqrt((frames**2).mean(axis=1)) > 1e-3) * frame)
-    return found
+def _sounding(wave: np.ndarray, frame: int = 1600) -> np.ndarray:
+    """Starts of the frames above -60 dBFS RMS, in samples; a wave shorter than a frame is one frame."""
+    frames = np.resize(wave, (max(1, len(wave) // frame), max(1, min(frame, len(wave)))))
+    return np.flatnonzero(np.sqrt((frames**2).mean(axis=1)) > 1e-3) * frame
 
 
 def check_disjoint(train: Noises, test: Noises) -> None:
     """Raise CorpusError if a noise recording of the train folder is in the test folder too, whatever its name."""
-    trained = dict(zip(train.audio.digests, train.manifest.file, strict=True))
-    shared = [
-        f"{file}: the same recording as {trained[digest]}; remove it from one of the folders"
-        for file, digest in zip(test.manifest.file, test.audio.digests, strict=True)
-        if digest in trained
-    ]
+    both = [part.manifest.assign(split=part is test, digest=part.audio.sources.digest) for part in (train, test)]
+    shared = in_two_splits(pd.concat(both), "digest", "the same recording")
     if shared:
         raise CorpusError(test.manifest.file[0].parent, shared)

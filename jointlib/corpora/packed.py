@@ -17,28 +17,23 @@ def inside(lengths: Tensor, length: int) -> Tensor:
 class PackedAudio:
     """Waveforms of many files end to end.
 
-    Attributes:
-        samples: int16, all files, and possibly more behind them. starts, lengths: int64 (N,), in samples.
-        digests: a hash of each file's samples.
-        sources: a row a file: sample_rate (Hz) and channels it had, rms and clipped (share of samples at full scale).
-        margin: how many samples of each file are its own beginning, repeated.
+    `sources` has a row per file: the sample_rate (Hz) and channels it had, its rms, clipped (share of samples at full
+    scale), problem (why it cannot be used; empty otherwise) and digest (a hash of its samples here).
     """
 
-    samples: Tensor
-    starts: Tensor
-    lengths: Tensor
-    digests: list[str]
+    samples: Tensor  # int16, all files, and possibly more behind them
+    starts: Tensor  # int64 (N,)
+    lengths: Tensor  # int64 (N,), in samples
     sources: pd.DataFrame = field(default_factory=pd.DataFrame)
-    margin: int = 0
-    _looped: "PackedAudio | None" = None
+    margin: int = 0  # how many samples of its own beginning follow each file
 
     def __post_init__(self) -> None:
         self._last = int(self.starts.max()) if len(self.starts) else 0
+        self._looped: PackedAudio | None = None  # with a margin, made at need
 
     def to(self, device: torch.device | str) -> "PackedAudio":
         """The same on another device."""
-        tensors = (tensor.to(device) for tensor in (self.samples, self.starts, self.lengths))
-        return PackedAudio(*tensors, self.digests, self.sources)
+        return PackedAudio(*(x.to(device) for x in (self.samples, self.starts, self.lengths)), self.sources)
 
     def wave(self, index: int) -> Tensor:
         """File `index` as a whole: float32 (T,), on the CPU."""
@@ -54,8 +49,7 @@ class PackedAudio:
         """Read `length` samples of files `index` (B,) from `offsets` (B,) on, starting over at a file's end."""
         if self._looped is None or self._looped.margin < length:
             self._looped = self._repeated(1 << (length - 1).bit_length())
-        looped = self._looped
-        return looped._rows(looped.starts[index] + offsets % self.lengths[index], length)
+        return self._looped._rows(self._looped.starts[index] + offsets % self.lengths[index], length)
 
     def _rows(self, starts: Tensor, length: int) -> Tensor:
         """float32 (B, length) from each of `starts` (B,) on: rows of a view in which every sample begins a row."""
@@ -66,8 +60,7 @@ class PackedAudio:
 
     def _repeated(self, margin: int) -> "PackedAudio":
         """Every file and, behind it, `margin` samples of its repetition."""
-        ends = (self.starts + self.lengths).tolist()
-        files = [self.samples[start:end] for start, end in zip(self.starts.tolist(), ends, strict=True)]
+        files = self.samples[: int(self.lengths.sum())].split(self.lengths.tolist())
         copies = [file.repeat(1 + -(-margin // len(file)))[: len(file) + margin] for file in files]
         lengths = self.lengths + margin
-        return PackedAudio(torch.cat(copies), lengths.cumsum(0) - lengths, lengths, self.digests, margin=margin)
+        return PackedAudio(torch.cat(copies), lengths.cumsum(0) - lengths, lengths, margin=margin)

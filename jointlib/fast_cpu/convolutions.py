@@ -35,13 +35,13 @@ class _Convolve(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         (x, weight), padding, length = ctx.saved_tensors, ctx.padding, gradient.shape[-1]
         gradient = channels_last(gradient)
-        of_input = _input_gradient(gradient, x, weight, padding) if ctx.needs_input_grad[0] else None
+        of_input = _gradient("input", gradient, x, weight, padding) if ctx.needs_input_grad[0] else None
         of_bias = gradient.transpose(1, 2).flatten(0, 1).sum(dim=0)
         if weight.shape[-1] == 1 and not padding:
             return of_input, _channel_products(gradient, x).unsqueeze(2), of_bias, None
         if padding and length > 2 * _TILE:  # oneDNN is slow at the weight gradient of long waves: cut them into tiles
             gradient, x, padding = _tiles(gradient, 0), _tiles(x, padding), 0
-        return of_input, _weight_gradient(gradient, x, weight, padding), of_bias, None
+        return of_input, _gradient("weight", gradient, x, weight, padding), of_bias, None
 
 
 def _channel_products(left: Tensor, right: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def _channel_products(left: Tensor, right: Tensor) -> Tensor:
     for piece, shape in ((slice(whole), (-1, _LONG_TILE)), (slice(whole, None), (1, -1))):
         if len(rows[0][piece]):
             pair = (part[piece].unflatten(0, shape).transpose(1, 2) for part in rows)
-            products = products + _weight_gradient(*pair, weight, 0)
+            products = products + _gradient("weight", *pair, weight, 0)
     return products.squeeze(2)
 
 
@@ -75,18 +75,12 @@ def _dilation(weight: Tensor) -> tuple[int, int]:
     return (1, 2 if weight.shape[-1] == 1 else 1)
 
 
-def _input_gradient(gradient: Tensor, x: Tensor, weight: Tensor, padding: int) -> Tensor:
-    return _convolution_backward(gradient, x, weight, padding, (True, False, False))[0].squeeze(2)
-
-
-def _weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, padding: int) -> Tensor:
-    return _convolution_backward(gradient, x, weight, padding, (False, True, False))[1].squeeze(2)
-
-
-def _convolution_backward(gradient: Tensor, x: Tensor, weight: Tensor, padding: int, wanted: tuple) -> tuple:
+def _gradient(of: str, gradient: Tensor, x: Tensor, weight: Tensor, padding: int) -> Tensor:
+    """Of a convolution's "input" or of its "weight", from the gradient of its output."""
     four = [tensor.unsqueeze(2) for tensor in (gradient, x, weight)]
     geometry = (1, 1), (0, padding), _dilation(weight), False, (0, 0), 1
-    return torch.ops.aten.convolution_backward(*four, None, *geometry, wanted)
+    found = torch.ops.aten.convolution_backward(*four, None, *geometry, (of == "input", of == "weight", False))
+    return found[of == "weight"].squeeze(2)
 
 
 class FastDepthwiseConv(nn.Conv1d):

@@ -1,33 +1,26 @@
 """fast_cpu(model): the same network with the same weights, its layers replaced by faster ones where that pays."""
 
+import ctypes
+import sys
+
 from torch import nn
 
+from jointlib.fast_cpu import layers
 from jointlib.fast_cpu.convolutions import FastConv, FastDepthwiseConv
-from jointlib.fast_cpu.layers import (
-    FastConvBlock,
-    FastDecimate,
-    FastFilterbank,
-    FastGroupNorm,
-    FastJoin,
-    FastPReLU,
-    FastTCN,
-    FastUpsample,
-    FastWaveUNet,
-)
 from jointlib.tcn import TCN, Filterbank
 from jointlib.waveunet import ConvBlock, Decimate, Join, Upsample, WaveUNet
 
 _NARROW = 16  # channels below which torch's own layout is faster
 _SWAPS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv1d: FastConv,
-    nn.BatchNorm1d: nn.BatchNorm2d,  # inside FastConvBlock, which gives it four axes
-    ConvBlock: FastConvBlock,
-    nn.GroupNorm: FastGroupNorm,
-    nn.PReLU: FastPReLU,
-    Decimate: FastDecimate,
-    Join: FastJoin,
-    Upsample: FastUpsample,
-    Filterbank: FastFilterbank,
+    nn.BatchNorm1d: nn.BatchNorm2d,  # inside layers.FastConvBlock, which gives it four axes
+    ConvBlock: layers.FastConvBlock,
+    nn.GroupNorm: layers.FastGroupNorm,
+    nn.PReLU: layers.FastPReLU,
+    Decimate: layers.FastDecimate,
+    Join: layers.FastJoin,
+    Upsample: layers.FastUpsample,
+    Filterbank: layers.FastFilterbank,
 }
 
 
@@ -40,10 +33,10 @@ def fast_cpu(model: nn.Module) -> nn.Module:
     """
     for module in list(model.modules()):
         if type(module) is WaveUNet:
-            module.__class__ = FastWaveUNet if module.encoder[0][0].out_channels >= _NARROW else WaveUNet
+            module.__class__ = layers.FastWaveUNet if module.encoder[0][0].out_channels >= _NARROW else WaveUNet
             _swap(module)
         elif type(module) is TCN:
-            module.__class__ = FastTCN
+            module.__class__ = layers.FastTCN
             _swap(module.features)
     return model
 
@@ -54,3 +47,11 @@ def _swap(part: nn.Module) -> None:
             module.__class__ = FastDepthwiseConv
         elif type(module) is not nn.Conv1d or module.stride == (1,):
             module.__class__ = _SWAPS.get(type(module), type(module))
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed blocks: handing them back and faulting them in again costs a CPU run half its time."""
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: no separate mappings for large blocks
+        libc.mallopt(-1, -1)  # M_TRIM_THRESHOLD: never shrink the heap, whatever its size

@@ -18,30 +18,24 @@ ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} | {".op
 def enhance_file(run: Run, source: Path, target: Path) -> dict[str, object]:
     """Write the enhanced file, a 16-bit mono wav at the input's rate, length and level, and classify it.
 
-    Samples beyond full scale are clipped. A run without a front-end writes no audio.
-
-    Returns:
-        file, intent, probability, runner_up, runner_up_probability; the last four only where the run classifies.
+    Returns: file and, where the run classifies, intent, probability, runner_up, runner_up_probability.
     """
     wave, sample_rate = read_audio(source)
     enhanced, probabilities = run.process(wave, sample_rate)
-    row: dict[str, object] = {"file": str(source)}
     if enhanced is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_wav(target, enhanced, sample_rate)
-    if probabilities is not None:
-        (first, second), (best, next_best) = (values.tolist() for values in probabilities.topk(2))
-        row |= {"intent": run.intents[best], "probability": first}
-        row |= {"runner_up": run.intents[next_best], "runner_up_probability": second}
-    return row
+    names = ("intent", "probability", "runner_up", "runner_up_probability")
+    best = zip(*(values.tolist() for values in probabilities.topk(2)), strict=True) if probabilities is not None else ()
+    found = [value for probability, label in best for value in (run.intents[label], probability)]
+    return {"file": str(source), **dict(zip(names, found, strict=False))}
 
 
 def enhance_folder(run: Run, source: Path, output: Path) -> pd.DataFrame:
     """Process a file, or every audio file below a folder, into `output`, and write predictions.csv there.
 
-    Raises:
-        FileNotFoundError: no audio at `source`. ValueError: lists every file that could not be read, after the others
-            are done.
+    Raises FileNotFoundError: no audio at `source`.
+    Raises ValueError: lists every file that could not be read, after the others are done.
     """
     found = [source] if source.is_file() else sorted(source.rglob("*"))
     files = [file for file in found if file.suffix.lower() in ENDINGS and file.is_file() and output not in file.parents]
@@ -68,7 +62,7 @@ def enhance_folder(run: Run, source: Path, output: Path) -> pd.DataFrame:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m jointlib.runs.enhance", description="Enhance and classify audio.")
+    parser = argparse.ArgumentParser("python -m jointlib.runs.enhance", description="Enhance and classify audio.")
     parser.add_argument("run", type=Path, help="folder of a finished run, e.g. results/quick/runs/jt_alpha0.5_seed0")
     parser.add_argument("input", type=Path, help="an audio file, or a folder of them")
     parser.add_argument("output", type=Path, help="folder for the enhanced wavs and predictions.csv")

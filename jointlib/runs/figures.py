@@ -2,24 +2,37 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+import torch
 from matplotlib.figure import Figure
+from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
 
+from jointlib import SAMPLE_RATE
 from jointlib.runs.folder import title
 from jointlib.runs.scores import cells, noisy_cell
 from jointlib.strategies import STRATEGIES
 
-_PALETTE = sns.color_palette("colorblind", 10)
-_ORDER = [_PALETTE[place] for place in (7, 9, 8, 6, 5, 0, 4, 1, 2, 3)]
-_TITLES = [row.title for row in STRATEGIES.values()]
-COLOURS = dict(zip(_TITLES, cycle(_ORDER), strict=False))
-MARKERS = dict(zip(_TITLES, cycle("sDvPpo*^X<>"), strict=False))
+# How each strategy joins front-end and back-end; blue parts are trained, no gradient crosses a dashed arrow.
+ARCHITECTURES = Path(__file__).with_name("architectures.svg")
+# Colour-blind safe; the paper's strategies have the strongest colours.
+_ORDER = [sns.color_palette("colorblind", 10)[place] for place in (7, 9, 8, 6, 5, 0, 4, 1, 2, 3)]
+_TITLES = {name: row.title for name, row in STRATEGIES.items()}
+COLOURS = dict(zip(_TITLES.values(), cycle(_ORDER), strict=False))
+MARKERS = dict(zip(_TITLES.values(), cycle("sDvPpo*^X<>"), strict=False))
+_LINES = {"palette": COLOURS, "markers": MARKERS, "dashes": False, "markeredgewidth": 0}
 # What is tested on clean speech has no place beside accuracies on noisy speech; the frozen ones are parts of others.
 _COMPARED = [name for name, row in STRATEGIES.items() if row.test_input == "noisy" and not name.endswith("_frozen")]
+_CURVES = {
+    "train_cross_entropy": "train cross-entropy (nat)",
+    "valid_cross_entropy": "valid cross-entropy (nat)",
+    "valid_mse": "valid MSE",
+    "valid_accuracy": "valid accuracy",
+}
 LABELS = {
     "correct": "accuracy",
     "pesq_wb": "PESQ, wide band (MOS)",
@@ -36,30 +49,22 @@ def use_style() -> None:
     plt.rcParams.update({"figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": "tight", "axes.titleweight": "bold"})
 
 
-_CURVES = {
-    "train_cross_entropy": "train cross-entropy (nat)",
-    "valid_cross_entropy": "valid cross-entropy (nat)",
-    "valid_mse": "valid MSE",
-    "valid_accuracy": "valid accuracy",
-}
-_LINE = {"palette": COLOURS, "markers": MARKERS, "dashes": False, "markeredgewidth": 0}
-
-
 def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Train and valid cross-entropy, valid MSE and valid accuracy against the step, a line a strategy."""
-    tables = [history.assign(strategy=STRATEGIES[name].title) for name, history in histories.items()]
-    long = pd.concat(tables).melt(["step", "strategy"], [*_CURVES], "curve").dropna(subset="value")
-    shown = [name for name in _CURVES if name in set(long.curve)]
-    line = {"hue": "strategy", "style": "strategy", "hue_order": [*dict.fromkeys(long.strategy)], **_LINE}
-    facets = {"sharey": False, "despine": False}
-    grid = sns.relplot(
-        long, kind="line", x="step", y="value", col="curve", col_order=shown, height=3.6, facet_kws=facets, **line
-    )
-    grid.set_titles("").set_xlabels("optimiser step")
+    named = [history.assign(strategy=_TITLES[name]) for name, history in histories.items()]
+    curves = pd.concat(named).reindex(columns=["step", "strategy", *_CURVES])
+    curves = curves.melt(["step", "strategy"], var_name="curve").dropna(subset="value")
+    if curves.empty:
+        figure = plt.figure(figsize=(4, 0.6))
+        figure.text(0.5, 0.5, "nothing was trained here", ha="center", va="center")
+        return figure
+    shown = [name for name in _CURVES if name in set(curves.curve)]
+    lines = {"hue": "strategy", "style": "strategy", "hue_order": _in_order(curves.strategy), **_LINES}
+    facets = {"col": "curve", "col_order": shown, "height": 3.6, "facet_kws": {"sharey": False, "despine": False}}
+    grid = sns.relplot(curves, kind="line", x="step", y="value", **facets, **lines).set_titles("")
     for name, axis in grid.axes_dict.items():
-        axis.set_ylabel(_CURVES[name])
-        if name == "valid_mse":
-            axis.set_yscale("log")
+        scale = "log" if name == "valid_mse" else "linear"
+        axis.set(xlabel="optimiser step", ylabel=_CURVES[name], yscale=scale)
     grid.tight_layout()
     sns.move_legend(grid, "lower center", bbox_to_anchor=(0.5, 1.0), ncols=6, title=None)
     return grid.figure
@@ -69,21 +74,20 @@ def against_snr(
     scores: pd.DataFrame, metrics: Sequence[str] = ("correct", "pesq_wb_enhanced"), alpha: float = 0.5
 ) -> Figure:
     """Metrics against the SNR, a line a strategy, the joint ones at `alpha`; the noisy input in grey."""
-    own = scores.strategy.map(lambda name: STRATEGIES[name].alpha is not None)
-    rows = scores[scores.strategy.isin(_COMPARED) & (own | (scores.alpha == alpha))]
-    rows = rows.assign(title=rows.strategy.map(lambda name: STRATEGIES[name].title))
+    has_own = scores.strategy.map(lambda name: STRATEGIES[name].alpha is not None)
+    rows = scores[scores.strategy.isin(_COMPARED) & (has_own | (scores.alpha == alpha))]
+    rows = rows.assign(title=rows.strategy.map(_TITLES))
     figure, axes = plt.subplots(1, len(metrics), figsize=(6.4 * len(metrics), 4.6))
     for axis, metric in zip(np.atleast_1d(axes), metrics, strict=True):
         known = rows.dropna(subset=metric)
-        line = {"hue": "title", "style": "title", "hue_order": [*dict.fromkeys(known.title)], **_LINE}
-        sns.lineplot(known, x="snr_db", y=metric, errorbar=None, ax=axis, **line)
+        lines = {"hue": "title", "style": "title", "hue_order": _in_order(known.title), **_LINES}
+        sns.lineplot(known, x="snr_db", y=metric, errorbar=None, ax=axis, **lines)
         noisy = metric.replace("_enhanced", "_noisy")
         if noisy != metric:
             sns.lineplot(scores, x="snr_db", y=noisy, errorbar=None, color="0.4", ls="--", label="noisy input", ax=axis)
-        axis.set(xlabel="SNR (dB)", ylabel=LABELS[metric.removesuffix("_enhanced")])
-        axis.set_xticks(sorted(scores.snr_db.unique()))
-        joint = f"joint strategies at alpha = {alpha:g}"
-        axis.legend(fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.2), ncols=3, frameon=False, title=joint)
+        axis.set(xlabel="SNR (dB)", ylabel=LABELS[metric.removesuffix("_enhanced")], xticks=sorted(set(scores.snr_db)))
+        below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "ncols": 3, "frameon": False}
+        axis.legend(fontsize=9, title=f"joint strategies at alpha = {alpha:g}", **below)
     figure.tight_layout()
     return figure
 
@@ -93,33 +97,35 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
 
     The fuller a marker of a joint strategy, the larger its alpha.
     """
-    accuracy = cells(scores, "correct").set_index(["strategy", "alpha"])
-    heard = cells(scores, f"{quality}_enhanced").set_index(["strategy", "alpha"])
-    both = accuracy.join(heard, lsuffix="_accuracy", rsuffix="_quality", how="inner").reset_index()
+    accuracy, heard = (cells(scores, name) for name in ("correct", f"{quality}_enhanced"))
+    both = accuracy.merge(heard, on=["strategy", "alpha"], suffixes=("_accuracy", "_quality"))
     figure, axis = plt.subplots(figsize=(8.8, 5.4))
     for row in both[both.strategy.isin(_COMPARED)].itertuples():
-        colour = COLOURS[STRATEGIES[row.strategy].title]
+        name, strength = _TITLES[row.strategy], 1.0 if STRATEGIES[row.strategy].alpha is not None else row.alpha
         axis.errorbar(
             row.value_quality,
             row.value_accuracy,
             xerr=[[row.value_quality - row.low_quality], [row.high_quality - row.value_quality]],
             yerr=[[row.value_accuracy - row.low_accuracy], [row.high_accuracy - row.value_accuracy]],
-            fmt=MARKERS[STRATEGIES[row.strategy].title],
-            color=colour,
+            fmt=MARKERS[name],
+            color=COLOURS[name],
             ms=10,
             elinewidth=0.8,
-            markerfacecolor=_paler(colour, 1.0 if STRATEGIES[row.strategy].alpha is not None else row.alpha),
+            markerfacecolor=_paler(COLOURS[name], strength),
             label=title(row.strategy, row.alpha),
         )
     unprocessed = noisy_cell(scores, f"{quality}_enhanced").value.iloc[0]
     axis.axvline(unprocessed, color="0.4", linestyle="--", label="quality of the noisy input")
-    clean = noisy_cell(scores, "correct")
-    if not clean.empty:
-        axis.axhline(clean.value.iloc[0], color="0.4", linestyle=":", label="classifier trained on clean")
+    for value in noisy_cell(scores, "correct").value:
+        axis.axhline(value, color="0.4", linestyle=":", label="classifier trained on clean")
     axis.set(xlabel=LABELS[quality], ylabel="intent accuracy on noisy speech")
     axis.legend(fontsize=10, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.tight_layout()
     return figure
+
+
+def _in_order(titles: pd.Series) -> list[str]:
+    return [title for title in _TITLES.values() if title in set(titles)]
 
 
 def _paler(colour: tuple[float, float, float], alpha: float) -> tuple[float, float, float]:
@@ -128,49 +134,33 @@ def _paler(colour: tuple[float, float, float], alpha: float) -> tuple[float, flo
     return tuple(1 - share * (1 - channel) for channel in colour)
 
 
-def confusion(scores: pd.DataFrame, intents: Sequence[str]) -> Figure:
-    """Confusion matrix of one run: rows true, columns predicted, each row a share of its utterances."""
-    counts = pd.crosstab(scores.intent, scores.predicted, normalize="index")
-    counts = counts.reindex(index=intents, columns=intents, fill_value=0)
-    names = [intent.replace(" / none", "").replace(" / ", " ") for intent in intents]
-    figure, axis = plt.subplots(figsize=(10.5, 9))
-    sns.heatmap(
-        counts.to_numpy(),
-        xticklabels=names,
-        yticklabels=names,
-        cmap="rocket_r",
-        vmin=0,
-        vmax=1,
-        square=True,
-        linewidths=0.3,
-        cbar_kws={"label": "share of the true intent", "shrink": 0.7},
-        ax=axis,
-    )
-    axis.set(xlabel="predicted intent", ylabel="true intent")
-    axis.tick_params(labelsize=9)
-    figure.tight_layout()
-    return figure
+def log_mel(wave: np.ndarray) -> np.ndarray:
+    """Log-mel spectrogram in dB, (64, F) of a wave (T,) at 16 kHz: windows of 25 ms every 10 ms."""
+    spectrogram = MelSpectrogram(SAMPLE_RATE, n_fft=512, win_length=400, hop_length=160, n_mels=64, mel_scale="slaney")
+    return AmplitudeToDB()(spectrogram(torch.as_tensor(wave, dtype=torch.float32))).numpy()
 
 
-def realised_snr(plans: Mapping[str, pd.DataFrame]) -> Figure:
-    """Histogram of the realised SNR, a panel a mixer."""
-    figure, axes = plt.subplots(1, len(plans), figsize=(5.2 * len(plans), 3.4), sharey=True, squeeze=False)
-    for axis, (mixer, plan) in zip(axes.flat, plans.items(), strict=True):
-        shown = plan.assign(nominal=plan.snr_db.map("{:g}".format))
-        order = [f"{value:g}" for value in sorted(plan.snr_db.unique())]
-        span = (plan.realised_snr_db.min() - 0.25, plan.realised_snr_db.max() + 0.25)
-        sns.histplot(
-            shown,
-            x="realised_snr_db",
-            hue="nominal",
-            hue_order=order,
-            binwidth=0.5,
-            binrange=span,
-            multiple="stack",
-            palette="viridis",
-            ax=axis,
-        )
-        axis.set(title=mixer, xlabel="realised SNR (dB)", ylabel="utterances")
-        sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title="nominal\nSNR (dB)", frameon=False)
-    figure.tight_layout()
+def spectrograms(waves: Mapping[str, np.ndarray]) -> Figure:
+    """Wave and log-mel spectrogram of several versions of an utterance (T,), on common axes and one colour scale."""
+    images = {name: log_mel(wave) for name, wave in waves.items()}
+    top, peak = max(image.max() for image in images.values()), max(np.abs(wave).max() for wave in waves.values())
+    columns = min(3, len(waves))
+    rows = -(-len(waves) // columns)
+    figure = plt.figure(figsize=(4 * columns, 4.4 * rows), layout="constrained")
+    axes = figure.subplots(2 * rows, columns, sharex=True, squeeze=False, height_ratios=(1, 2) * rows)
+    pairs = zip(axes[::2].flat, axes[1::2].flat, strict=True)
+    for number, ((above, below), (name, wave)) in enumerate(zip(pairs, waves.items(), strict=False)):
+        time = np.arange(len(wave)) / SAMPLE_RATE
+        above.plot(time, wave, linewidth=0.4)
+        above.set(title=name, ylim=(-peak, peak), xlim=(0, len(wave) / SAMPLE_RATE))
+        scale = {"cmap": "magma", "vmin": top - 70, "vmax": top, "extent": (0, len(wave) / SAMPLE_RATE, 0, 64)}
+        image = below.imshow(images[name], origin="lower", aspect="auto", **scale)
+        below.set(xlabel="time (s)")
+        below.grid(False)
+        if number % columns == 0:
+            above.set_ylabel("amplitude")
+            below.set_ylabel("mel band")
+    for axis in axes.flat:
+        axis.set_visible(axis.has_data())
+    figure.colorbar(image, ax=axes, label="power (dB)", shrink=0.5)
     return figure

@@ -1,6 +1,7 @@
 """fit(config): one run, trained, evaluated and written. Interrupted and started again, it ends the same."""
 
 import argparse
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,14 +20,12 @@ from jointlib.config import Config, ConfigError, identity, load_config, parent_o
 from jointlib.corpora.batches import Data, load_data
 from jointlib.corpora.corpus import CorpusError
 from jointlib.evaluate import evaluate, summarise
-from jointlib.fast_cpu.memory import keep_freed_memory
-from jointlib.fast_cpu.swap import fast_cpu
+from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
 from jointlib.runs.folder import check_identity, environment, finished, run_folder, title
-from jointlib.runs.network import build_network, save_memory
-from jointlib.runs.run import load_run
-from jointlib.runs.scoring import score_once
+from jointlib.runs.run import build_network, load_run, save_memory
+from jointlib.runs.scores import score_once
 from jointlib.strategies import STRATEGIES, freeze, parents
-from jointlib.support.files import UnusableFile, remove_partial, write_atomically, write_csv, write_json
+from jointlib.support.files import UnusableFile, read_json, remove_partial, write_atomically, write_csv, write_json
 from jointlib.train import Checkpoint, train
 
 
@@ -37,12 +36,11 @@ def fit(config: Config, data: Data | None = None) -> Path:
     checkpoint at every validation; started again, it goes on from there, and the folder is renamed when it is complete.
     A second process that wants the same run waits for the first.
 
-    Raises:
-        FileExistsError: the folder holds a run of another configuration, or something that is no run.
-        CorpusError, FileNotFoundError: as `load_data`.
-        FloatingPointError: loss or gradient is no longer a finite number; names the step, the batch's utterances, the
-            learning rate and the last good checkpoint.
-        OSError: the results folder cannot be written (full, read-only); what was there is as it was.
+    Raises FileExistsError: the folder holds a run of another configuration, or something that is no run.
+    Raises CorpusError, FileNotFoundError: as `load_data`.
+    Raises FloatingPointError: loss or gradient is no longer a finite number; names the step, the batch's utterances,
+        the learning rate and the last good checkpoint.
+    Raises OSError: the results folder cannot be written (full, read-only); what was there is as it was.
     """
     folder = run_folder(config)
     if not finished(folder):
@@ -59,11 +57,8 @@ def _make(config: Config, data: Data | None, folder: Path) -> None:
     work = folder.with_name(f"{folder.name}.partial")
     if (work / "config.json").exists():
         check_identity(work, config)
-    if folder.exists():
-        try:
-            folder.rmdir()
-        except OSError as error:
-            raise FileExistsError(f"{folder}: not a finished run, but not empty; move it away to train anew") from error
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder}: not a finished run, but not empty; move it away to train anew")
     keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -73,7 +68,7 @@ def _make(config: Config, data: Data | None, folder: Path) -> None:
     if not finished(work):  # whole but for its name, if the last process was killed just then
         _train_and_evaluate(data, work)
     (work / "checkpoint.safetensors").unlink(missing_ok=True)
-    work.rename(folder)
+    work.replace(folder)
 
 
 def _train_and_evaluate(data: Data, folder: Path) -> None:
@@ -81,8 +76,8 @@ def _train_and_evaluate(data: Data, folder: Path) -> None:
     wanted = parents(STRATEGIES[config.strategy], config.init)
     origins = {part: fit(parent_of(config, parent), data) for part, parent in wanted.items()}
     model = _initial_model(config, len(intents), origins)
-    about = {"variant": config.variant, "profile": config.profile, "intents": intents}
-    about["origins"] = {part: origin.name for part, origin in origins.items()}
+    about = {"profile": config.profile, "variant": config.variant, "intents": intents}
+    about |= {"origins": {part: origin.name for part, origin in origins.items()}}
     write_json(folder / "config.json", identity(config) | about)
     weights, history = model.state_dict(), []
     if any(parameter.requires_grad for parameter in model.parameters()):
@@ -96,10 +91,8 @@ def _train_and_evaluate(data: Data, folder: Path) -> None:
     write_csv(folder / "per_utterance.csv", per_utterance)
     write_atomically(folder / "weights.safetensors", save({name: w.contiguous() for name, w in weights.items()}))
     write_json(folder / "metrics.json", summarise(per_utterance))
-    seconds = round(time.time() - started, 1)
-    write_json(
-        folder / "record.json", {"seed": config.seed, "seconds_since_last_start": seconds, **environment(config)}
-    )
+    record = {"seed": config.seed, "seconds_since_last_start": round(time.time() - started, 1)}
+    write_json(folder / "record.json", record | environment(config))
 
 
 def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) -> nn.Module:
@@ -118,7 +111,7 @@ def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) ->
 
 def main(arguments: list[str] | None = None) -> None:
     """``python -m jointlib.runs.fit --profile quick --strategy jt --alpha 0.5 --seed 0 [--set NAME=VALUE ...]``."""
-    parser = argparse.ArgumentParser(prog="python -m jointlib.runs.fit", description="Train and evaluate one run.")
+    parser = argparse.ArgumentParser("python -m jointlib.runs.fit", description="Train and evaluate one run.")
     parser.add_argument("--profile", default="quick", help="a profile's name, or the path of a YAML file")
     parser.add_argument("--strategy", default="jt", help=", ".join(STRATEGIES))
     parser.add_argument("--alpha", type=float, default=0.5, help="weight of the MSE")
@@ -128,9 +121,12 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         others = {name: yaml.safe_load(value) for name, _, value in (entry.partition("=") for entry in given.set)}
         config = load_config(given.profile, strategy=given.strategy, alpha=given.alpha, seed=given.seed, **others)
-        print(fit(config))
+        folder = fit(config)
     except (ConfigError, CorpusError, UnusableFile, FloatingPointError, OSError, soundfile.SoundFileError) as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
+    if remark := read_json(folder / "metrics.json")["remark"]:
+        print(f"The classifier has learnt nothing: {remark}", file=sys.stderr)
+    print(folder)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ from jointlib.strategies import STRATEGIES
 from jointlib.support.files import UnusableFile, read_json
 
 FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "weights.safetensors")
-ABOUT = {"variant", "profile", "origins", "intents"}  # in config.json, beside the configuration
+# What config.json holds: a run's identity, where it comes from, and what its classifier tells apart.
+STORED = {name for name, entry in Config.model_fields.items() if not entry.exclude}
+STORED |= {"profile", "variant", "origins", "intents"}
 _PACKAGES = ("torch", "torchaudio", "numpy", "pandas", "pesq", "pystoi", "soundfile")
 
 
@@ -36,13 +38,13 @@ def environment(config: Config) -> dict[str, Any]:
     """Commit, versions and machine that a run was made with."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
     commit = subprocess.run(command, capture_output=True, text=True, check=False)
-    device = config.torch_device
+    gpu = config.torch_device.type == "cuda"
     return {
         "commit": commit.stdout.strip() or "not a git checkout",
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _PACKAGES},
         "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {platform.machine()}",
+        "device": torch.cuda.get_device_name(config.torch_device) if gpu else f"CPU, {platform.machine()}",
         "threads": torch.get_num_threads(),
     }
 
@@ -50,48 +52,35 @@ def environment(config: Config) -> dict[str, Any]:
 def check_identity(folder: Path, config: Config) -> None:
     """Raise FileExistsError if a folder, finished or not, was trained with another configuration."""
     stored, wanted = read_json(folder / "config.json"), identity(config)
-    differing = [
-        f"{name}: {stored.get(name)!r} there, {wanted[name]!r} now"
-        for name in wanted
-        if stored.get(name) != wanted[name]
-    ]
+    differing = [name for name in wanted if stored.get(name) != wanted[name]]
     if differing:
-        raise FileExistsError(
-            f"{folder} was made with another configuration ({'; '.join(differing)}); remove it, "
-            "or give the new one a profile of its own"
-        )
+        both = "; ".join(f"{name}: {stored.get(name)!r} there, {wanted[name]!r} now" for name in differing)
+        remedy = "remove it, or give the new one a profile of its own"
+        raise FileExistsError(f"{folder} was made with another configuration ({both}); {remedy}")
 
 
-def read_config(folder: Path) -> tuple[Config, dict[str, Any]]:
-    """config.json of a run folder: the configuration, and what there is about it: variant, profile, origins, intents.
+def read_config(folder: Path) -> tuple[Config, list[str]]:
+    """The configuration of a run folder, and the intents that its classifier tells apart.
 
-    Raises:
-        UnusableFile: names what is unknown, missing or no possible value.
+    Raises UnusableFile: names what is unknown, missing or no possible value.
     """
     file = folder / "config.json"
     values = read_json(file)
-    fields = {name for name, entry in Config.model_fields.items() if not entry.exclude}
-    strange, missing = sorted(set(values) - fields - ABOUT), sorted((fields | ABOUT) - set(values))
-    if strange or missing:
-        raise UnusableFile(
-            f"{file}: unknown {strange}, missing {missing}; was it written by another version of jointlib?"
-        )
-    about = {name: values.pop(name) for name in ABOUT}
-    try:
-        config = Config(profile=about["profile"], **values)
-    except ConfigError as error:
-        raise UnusableFile(f"{file}: {error}") from error
-    intents = about["intents"]
+    if differing := sorted(set(values) ^ STORED):
+        raise UnusableFile(f"{file}: unknown or missing {differing}; was it written by another version of jointlib?")
+    intents = values.pop("intents")
     if not (isinstance(intents, list) and intents and all(isinstance(intent, str) for intent in intents)):
         raise UnusableFile(f"{file}: intents: expected a list of names, found {intents!r:.80}")
-    return config, about
+    try:
+        return Config(**{name: value for name, value in values.items() if name != "origins"}), intents
+    except ConfigError as error:
+        raise UnusableFile(f"{file}: {error}") from error
 
 
 def read_weights(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """weights.safetensors of a run folder, as finite numbers in the types of `wanted`; `load_state_dict` checks shapes.
 
-    Raises:
-        UnusableFile: as said.
+    Raises UnusableFile: as said.
     """
     file = folder / "weights.safetensors"
     try:
@@ -108,24 +97,21 @@ def read_weights(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
 
 def list_runs(results: Path | str) -> pd.DataFrame:
     """The finished runs below a profile's results folder: folder, strategy, alpha, seed, variant, remark, metrics."""
-    rows = []
+    names, rows = ["strategy", "alpha", "seed", "variant"], []
     for folder in sorted(path for path in Path(results, "runs").glob("*") if finished(path)):
-        (config, about), metrics = read_config(folder), read_json(folder / "metrics.json")
-        named = {name: getattr(config, name) for name in ("strategy", "alpha", "seed")}
-        about = {"variant": about["variant"], "remark": metrics["remark"]}
-        rows.append({"folder": folder, **named, **about, **metrics["mean"]})
-    columns = ["folder", "strategy", "alpha", "seed", "variant", "remark"]
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+        (config, _), metrics = read_config(folder), read_json(folder / "metrics.json")
+        about = {name: getattr(config, name) for name in names} | {"remark": metrics["remark"]}
+        rows.append({"folder": folder, **about, **metrics["mean"]})
+    return pd.DataFrame(rows, columns=None if rows else ["folder", *names])
 
 
 def titled_runs(results: Path | str) -> dict[str, Path]:
     """The finished runs of every profile below a results folder, by title: ``JT, α = 0.5, seed 0 · quick``."""
     titles = {}
     for folder in sorted(path for path in Path(results).glob("*/runs/*") if finished(path)):
-        config, about = read_config(folder)
-        variant = f" · {about['variant']}" if about["variant"] else ""
-        profile = folder.parent.parent.name
-        titles[f"{title(config.strategy, config.alpha)}, seed {config.seed} · {profile}{variant}"] = folder
+        config, _ = read_config(folder)
+        place = " · ".join([folder.parents[1].name, *filter(None, [config.variant])])
+        titles[f"{title(config.strategy, config.alpha)}, seed {config.seed} · {place}"] = folder
     return titles
 
 

@@ -1,10 +1,13 @@
-"""load_run(folder): a finished run, ready to enhance and to classify."""
+"""A configuration's network, and load_run(folder): a finished run, ready to enhance and to classify."""
 
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from jointlib import SAMPLE_RATE
 from jointlib.config import Config
@@ -12,9 +15,37 @@ from jointlib.corpora.audio import resample
 from jointlib.corpora.contaminate import LEVEL_DB
 from jointlib.fast_cpu.swap import fast_cpu
 from jointlib.runs.folder import FILES, finished, read_config, read_weights
-from jointlib.runs.network import build_network
 from jointlib.runs.tiles import enhance_in_tiles
+from jointlib.strategies import STRATEGIES
 from jointlib.support.files import UnusableFile
+from jointlib.tcn import ResidualBlock
+
+
+def build_network(config: Config, classes: int) -> nn.Module:
+    """The strategy's network with fresh weights."""
+    network = STRATEGIES[config.strategy].network
+    frontend = {name: getattr(config, f"frontend_{name}") for name in ("layers", "channels", "chunk")}
+    backend = {name: getattr(config, f"tcn_{name}") for name in ("channels", "hidden", "repeats", "blocks")}
+    backend |= {"classes": classes, "stem": config.stem if network.classifies_wave else None}
+    sizes = {"frontend": frontend, "backend": backend, "mix_channels": config.mix_channels}
+    return network(**{name: sizes[name] for name in inspect.signature(network).parameters})
+
+
+class CheckpointedBlock(ResidualBlock):
+    """Keeps its input alone and computes the rest again on the way back."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not features.requires_grad:
+            return super().forward(features)
+        return checkpoint(super().forward, features, use_reentrant=False)
+
+
+def save_memory(model: nn.Module) -> nn.Module:
+    """Have the classifier's blocks keep their inputs only: less memory, more time, the same numbers."""
+    for module in model.modules():
+        if type(module) is ResidualBlock:
+            module.__class__ = CheckpointedBlock
+    return model
 
 
 @dataclass
@@ -36,59 +67,48 @@ class Run:
         alone has -25 there); None leaves it as it is. The enhanced wave comes back at the input's own rate, length and
         level. A wave shorter than the training clips is zero-padded to their length.
 
-        Returns:
-            enhanced (T,), None if the run has no front-end; probabilities (classes,), None if it does not classify.
+        Returns: enhanced (T,), None if the run has no front-end; probabilities (classes,), None if it does not
+            classify.
         """
         resampled = resample(wave.float(), sample_rate)
         rms = resampled.square().mean().sqrt().clamp_min(1e-8)
         gain = 1.0 if level_db is None else 10 ** (level_db / 20) / rms
-        enhanced, logits = self.model(self._pad(resampled * gain)[None, None].to(self._device))
+        enhanced, logits = self.model(self._clips((resampled * gain)[None]))
         if enhanced is not None:
             enhanced = resample(enhanced[0, 0, : len(resampled)].cpu() / gain, SAMPLE_RATE, sample_rate)
-            enhanced = nn.functional.pad(enhanced, (0, max(0, len(wave) - len(enhanced))))[: len(wave)]
+            enhanced = F.pad(enhanced, (0, max(0, len(wave) - len(enhanced))))[: len(wave)]
         return enhanced, None if logits is None else logits[0].softmax(dim=0).cpu()
-
-    @property
-    def classifies_wave(self) -> bool:
-        """Whether the back-end reads a wave (a classifier, JT, a cascade), not the bottleneck."""
-        return self.model.classifies_wave
 
     @torch.inference_mode()
     def classify(self, waves: Tensor) -> Tensor:
         """What the back-end alone makes of waves (B, T) at 16 kHz, past the front-end: probabilities (B, classes).
 
-        Raises:
-            ValueError: the back-end does not read waves.
+        Raises ValueError: the back-end does not read waves.
         """
-        if not self.classifies_wave:
+        if not self.model.classifies_wave:
             raise ValueError(f"{self.folder}: {self.config.strategy} has no back-end that reads a wave")
-        return self.model.backend(self._pad(waves).unsqueeze(1).to(self._device)).softmax(dim=1).cpu()
+        return self.model.backend(self._clips(waves)).softmax(dim=1).cpu()
 
-    @property
-    def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
-    def _pad(self, waves: Tensor) -> Tensor:
-        """Zero-pad (..., T) to the length of the training clips."""
-        return nn.functional.pad(waves, (0, max(0, self.config.clip_samples - waves.shape[-1])))
+    def _clips(self, waves: Tensor) -> Tensor:
+        """Waves (B, T) as (B, 1, T) on the model's device, zero-padded to the length of the training clips."""
+        padded = F.pad(waves, (0, max(0, self.config.clip_samples - waves.shape[-1])))
+        return padded.unsqueeze(1).to(next(self.model.parameters()).device)
 
 
 def load_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
     """Load a finished run: ``load_run("results/quick/runs/jt_alpha0.5_seed0").process(wave, sample_rate)``.
 
-    Raises:
-        FileNotFoundError: the folder does not hold a finished run.
-        UnusableFile: names the file that cannot be used. Nothing in a run folder is ever executed.
+    Raises FileNotFoundError: the folder does not hold a finished run.
+    Raises UnusableFile: names the file that cannot be used. Nothing in a run folder is ever executed.
     """
     folder = Path(folder)
     if not finished(folder):
-        missing = [name for name in FILES if not (folder / name).is_file()]
-        raise FileNotFoundError(
-            f"{folder}: not a finished run, it lacks {', '.join(missing)}; finished runs lie in results/PROFILE/runs"
-        )
-    config, about = read_config(folder)
+        missing = ", ".join(name for name in FILES if not (folder / name).is_file())
+        where = "finished runs lie in results/PROFILE/runs"
+        raise FileNotFoundError(f"{folder}: not a finished run, it lacks {missing}; {where}")
+    config, intents = read_config(folder)
     with torch.device("meta"):  # no memory yet: whether the weights fit is known from their names and shapes
-        model = build_network(config, len(about["intents"]))
+        model = build_network(config, len(intents))
     weights = read_weights(folder, model.state_dict())
     try:
         model.load_state_dict(weights, assign=True)
@@ -100,4 +120,4 @@ def load_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
         fast_cpu(model)
     if hasattr(model, "frontend"):
         enhance_in_tiles(model.frontend)
-    return Run(folder, config, about["intents"], model)
+    return Run(folder, config, intents, model)

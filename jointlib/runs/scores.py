@@ -1,14 +1,20 @@
-"""The per-utterance scores of many runs, and what they come to, with intervals."""
+"""The per-utterance scores of many runs, and what they come to, with intervals; speech that is scored once for all."""
 
+import hashlib
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 from scipy.stats import bootstrap, norm, t
 
-from jointlib.evaluate import remark
+from jointlib.config import Config, without_init
+from jointlib.corpora.batches import Data
+from jointlib.evaluate import Pairs, pairs_of, remark, score
 from jointlib.runs.folder import list_runs, read_config, title
 from jointlib.strategies import STRATEGIES
+from jointlib.support.files import remove_partial, write_csv
 
 
 def read_scores(results: Path, variant: str = "") -> pd.DataFrame:
@@ -16,19 +22,16 @@ def read_scores(results: Path, variant: str = "") -> pd.DataFrame:
 
     What a variant's start (``init=...``) does not touch, such as a classifier alone, is taken from the runs without it.
 
-    Raises:
-        FileNotFoundError: there is no finished run.
+    Raises FileNotFoundError: there is no finished run.
     """
     runs = list_runs(results)
-    rest = ",".join(part for part in variant.split(",") if not part.startswith("init="))
+    rest = without_init(variant)
     own = runs[runs.variant == variant]
     baselines = runs.strategy.map(lambda name: STRATEGIES[name].alpha is not None) & ~runs.strategy.isin(own.strategy)
     runs = pd.concat([own, runs[baselines & (runs.variant == rest)]]) if rest != variant else own
     if runs.empty:
-        raise FileNotFoundError(
-            f"{results / 'runs'}: no finished run{f' of variant {variant}' if variant else ''}; "
-            "train some first, for example with make reproduce"
-        )
+        which = f"no finished run of variant {variant}" if variant else "no finished run"
+        raise FileNotFoundError(f"{results / 'runs'}: {which}; train some first, for example with make reproduce")
     return pd.concat([read_run(folder) for folder in runs.folder], ignore_index=True)
 
 
@@ -47,8 +50,7 @@ def interval(values: pd.Series, speakers: pd.Series, seed: int = 0) -> tuple[flo
     A percentile interval of few speakers is too narrow (24 of them: 0.92 in place of 0.95). It is taken wider by what a
     t interval is wider than a normal one (Hesterberg's expanded percentile interval, 2015).
 
-    Returns:
-        mean, low, high; NaN values are left out, and the interval is NaN with fewer than two speakers.
+    Returns: mean, low, high; NaN values are left out, and the interval is NaN with fewer than two speakers.
     """
     kept = values.notna()
     grouped = values[kept].groupby(speakers[kept])
@@ -76,9 +78,8 @@ def interval(values: pd.Series, speakers: pd.Series, seed: int = 0) -> tuple[flo
 def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Every (strategy, alpha) of a column of per_utterance.csv, seeds together.
 
-    Returns:
-        strategy, alpha, value, low, high, seeds, utterances; guessing: whether a classifier among the seeds is no better
-        than that (see `evaluate.remark`).
+    Returns: strategy, alpha, value, low, high, seeds, utterances; guessing: whether a classifier of any seed has learnt
+        nothing (see `evaluate.remark`).
     """
     rows = []
     for (strategy, alpha), group in scores.groupby(["strategy", "alpha"]):
@@ -108,8 +109,28 @@ def failures(scores: pd.DataFrame) -> pd.Series:
 
 def remarks(scores: pd.DataFrame) -> pd.Series:
     """What `evaluate.remark` says of each run's classifier, by run; empty when all of them classify."""
-    found = {
-        f"{title(strategy, alpha)}, seed {seed}": remark(group.dropna(axis=1, how="all"))
-        for (strategy, alpha, seed), group in scores.groupby(["strategy", "alpha", "seed"])
-    }
-    return pd.Series({run: words for run, words in found.items() if words}, name="classifier", dtype=object)
+    found = {}
+    for (strategy, alpha, seed), group in scores.groupby(["strategy", "alpha", "seed"]):
+        if words := remark(group.dropna(axis=1, how="all")):
+            found[f"{title(strategy, alpha)}, seed {seed}"] = words
+    return pd.Series(found, name="classifier", dtype=object)
+
+
+def score_once(config: Config, pairs: Pairs, title: str) -> pd.DataFrame:
+    """`evaluate.score`, read back where the same waves were scored before for this profile."""
+    digest = hashlib.blake2b(digest_size=8)
+    for wave in chain.from_iterable(pairs):
+        digest.update(np.ascontiguousarray(wave))
+    file = config.folder / "scores" / f"{digest.hexdigest()}.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_suffix(".lock")):  # runs that train side by side want it at the same time
+        if not file.exists():
+            remove_partial(file.parent, f"{file.name}.*")
+            write_csv(file, score(pairs, config.metric_workers, title))
+    return pd.read_csv(file, dtype={"failed": str}).fillna({"failed": ""})
+
+
+def noisy_quality(data: Data) -> pd.DataFrame:
+    """`evaluate.quality` of the unprocessed noisy test speech, a row per row of the test plan."""
+    pairs = [pair for batch in data.batches("test") for pair in pairs_of(batch, batch.noisy)]
+    return score_once(data.config, pairs, "Scoring noisy speech")

@@ -1,10 +1,11 @@
 """Tables 2 to 5 of the paper from finished runs, each value with its interval and the published one beside it."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from jointlib.config import ROOT, Config
 from jointlib.runs.scores import cells, noisy_cell, read_scores, remarks
@@ -12,25 +13,31 @@ from jointlib.strategies import STRATEGIES
 from jointlib.support.files import write_atomically, write_csv
 
 ALPHAS = (0.0, 0.1, 0.5, 0.9)  # the paper's
+STEM = "TCN stem on the wave"
 
 
-@dataclass(frozen=True)
-class PaperTable:
+class PaperTable(NamedTuple):
     """One of the paper's tables: caption, our column in per_utterance.csv, number format, and its rows."""
 
     caption: str
     metric: str
     form: str
-    rows: tuple[str, ...]
+    rows: tuple[str, ...] = ("noisy", "jt", "bn", "bn_mix")
 
 
-STEM = "TCN stem on the wave"
-_ROWS = ("noisy", "jt", "bn", "bn_mix")
 TABLES = {
-    2: PaperTable("Intent classification accuracy", "correct", "{:.3f}", ("noisy", "jt_clean", *_ROWS[1:])),
-    3: PaperTable("PESQ, wide band (MOS)", "pesq_wb_enhanced", "{:.2f}", _ROWS),
-    4: PaperTable("STOI", "stoi_enhanced", "{:.2f}", _ROWS),
-    5: PaperTable("MSE", "mse_enhanced", "{:.1e}", _ROWS),
+    2: PaperTable("Intent classification accuracy", "correct", "{:.3f}", ("noisy", "jt_clean", "jt", "bn", "bn_mix")),
+    3: PaperTable("PESQ, wide band (MOS)", "pesq_wb_enhanced", "{:.2f}"),
+    4: PaperTable("STOI", "stoi_enhanced", "{:.2f}"),
+    5: PaperTable("MSE", "mse_enhanced", "{:.1e}"),
+}
+_OVERVIEW = {
+    "accuracy": ("correct", "{:.3f}"),
+    "accuracy on clean": ("correct_on_clean", "{:.3f}"),
+    "PESQ (MOS)": ("pesq_wb_enhanced", "{:.2f}"),
+    "STOI": ("stoi_enhanced", "{:.2f}"),
+    "SI-SDR (dB)": ("si_sdr_enhanced", "{:.1f}"),
+    "MSE": ("mse_enhanced", "{:.1e}"),
 }
 
 
@@ -40,97 +47,73 @@ def published() -> pd.DataFrame:
 
 
 def compare(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:
-    """A paper table in long form: table, strategy, alpha, published, value, low, high, seeds, utterances."""
-    table = TABLES[number]
-    ours = pd.concat([noisy_cell(scores, table.metric, classifier), cells(scores, table.metric)])
+    """A paper table in long form: table, strategy, alpha, published, and the columns of `scores.cells`."""
+    metric = TABLES[number].metric
+    ours = pd.concat([noisy_cell(scores, metric, classifier), cells(scores, metric)])
     theirs = published().query("table == @number").rename(columns={"value": "published"})
-    merged = theirs.merge(ours, on=["strategy", "alpha"], how="left")
-    return merged.drop(columns="metric")
+    return theirs.merge(ours, on=["strategy", "alpha"], how="left").drop(columns="metric")
 
 
 def paper_table(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:
-    """A table in the paper's layout: a row a strategy, a column an alpha; "ours [95 % interval] (published)"."""
-    table, long = TABLES[number], compare(scores, number, classifier)
+    """A table in the paper's layout: a row a strategy, a column an alpha; "ours [95 % interval] (published)".
+
+    A dagger marks a classifier that has learnt nothing, see `legend`.
+    """
+    table = TABLES[number]
     columns = [f"alpha = {alpha:g}" for alpha in ALPHAS]
     layout = pd.DataFrame("", index=[_title(row) for row in table.rows], columns=columns)
-    for row in long.itertuples():
-        alphas = ALPHAS[:1] if np.isnan(row.alpha) else (row.alpha,)
-        for alpha in alphas:
-            layout.loc[_title(row.strategy), f"alpha = {alpha:g}"] = _cell(row, table.form)
+    for row in compare(scores, number, classifier).itertuples():
+        ours = "not run" if np.isnan(row.value) else _with_bounds(row, table.form, table.metric)
+        theirs = "–" if np.isnan(row.published) else table.form.format(row.published)
+        alpha = ALPHAS[0] if np.isnan(row.alpha) else row.alpha
+        layout.loc[_title(row.strategy), f"alpha = {alpha:g}"] = f"{ours} ({theirs})"
     return layout.rename_axis(table.caption)
+
+
+def overview(scores: pd.DataFrame) -> pd.DataFrame:
+    """Noisy speech as it is, and every strategy that was run: accuracy on noisy and on clean speech, and quality."""
+    rows: dict[tuple[int, str, str], dict[str, str]] = {}
+    for name, (metric, form) in _OVERVIEW.items():
+        noisy = [noisy_cell(scores, metric)] if metric.endswith("_enhanced") else []
+        for row in pd.concat([*noisy, cells(scores, metric)]).itertuples():
+            place = ["noisy", *STRATEGIES].index(row.strategy)
+            key = (place, _title(row.strategy), "" if np.isnan(row.alpha) else f"{row.alpha:g}")
+            rows.setdefault(key, {})[name] = _with_bounds(row, form, metric)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(_OVERVIEW)).sort_index().fillna("–")
+    table.index = pd.MultiIndex.from_tuples([key[1:] for key in table.index], names=["strategy", "alpha"])
+    return table
 
 
 def _title(strategy: str) -> str:
     return "Noisy, unprocessed" if strategy == "noisy" else STRATEGIES[strategy].title
 
 
-def _cell(row, form: str) -> str:
-    ours = "not run" if np.isnan(row.value) else _with_bounds(row, form)
-    return f"{ours} ({'–' if np.isnan(row.published) else form.format(row.published)})"
-
-
-def _with_bounds(row, form: str, mark: bool = True) -> str:
-    """A value with its interval, which one speaker does not have; marked where the classifier only guesses."""
+def _with_bounds(row: Any, form: str, metric: str) -> str:
+    """A value, its mark, and its interval, which a single speaker does not have."""
+    mark = " †" if row.guessing and metric.startswith("correct") else ""
     bounds = "" if np.isnan(row.low) else f" [{form.format(row.low)}, {form.format(row.high)}]"
-    return f"{form.format(row.value)}{' †' if mark and row.guessing is True else ''}{bounds}"
+    return f"{form.format(row.value)}{mark}{bounds}"
 
 
 def legend(scores: pd.DataFrame) -> str:
-    """What the mark † stands for, run by run; empty where there is none."""
-    found = remarks(scores)
-    lines = [f"- {run}: {words}" for run, words in found.items()]
-    return "\n".join(["† a classifier that has learnt nothing:", "", *lines]) if lines else ""
-
-
-def overview(scores: pd.DataFrame) -> pd.DataFrame:
-    """Noisy speech as it is, and every strategy that was run: accuracy on noisy and on clean speech, and quality."""
-    columns = {
-        "accuracy": ("correct", "{:.3f}"),
-        "accuracy on clean": ("correct_on_clean", "{:.3f}"),
-        "PESQ (MOS)": ("pesq_wb_enhanced", "{:.2f}"),
-        "STOI": ("stoi_enhanced", "{:.2f}"),
-        "SI-SDR (dB)": ("si_sdr_enhanced", "{:.1f}"),
-        "MSE": ("mse_enhanced", "{:.1e}"),
-    }
-    rows: dict[tuple[int, str, str], dict[str, str]] = {}
-    for name, (metric, form) in columns.items():
-        found = cells(scores, metric)
-        if metric.endswith("_enhanced"):
-            found = pd.concat([noisy_cell(scores, metric), found])
-        for row in found.itertuples():
-            place = ["noisy", *STRATEGIES].index(row.strategy)
-            key = (place, _title(row.strategy), "" if np.isnan(row.alpha) else f"{row.alpha:g}")
-            rows.setdefault(key, {})[name] = _with_bounds(row, form, metric.startswith("correct"))
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(columns)).sort_index().fillna("–")
-    table.index = pd.MultiIndex.from_tuples([key[1:] for key in table.index], names=["strategy", "alpha"])
-    return table
+    """What the dagger stands for, run by run, as Markdown; empty where every classifier has learnt something."""
+    lines = [f"- {run}: {words}" for run, words in remarks(scores).items()]
+    return "\n".join(["† A classifier that has learnt nothing:", "", *lines]) if lines else ""
 
 
 def differences(config: Config) -> pd.DataFrame:
     """What differs between the paper's set-up and a profile's, line by line."""
-    unknown = "not stated"
-    voices = "synthetic speech (espeak-ng)" if config.embedded is not None else "from the folder named below"
-    stem = "none" if config.stem is None else "learned filterbank, {} samples every {}, {} bands".format(*config.stem)
-    lines = [
-        ("speech", "Fluent Speech Commands, recorded", f"{voices}: {config.corpus}"),
-        (
-            "noise",
-            "MS-SNSD, recorded",
-            f"{'synthesised' if config.embedded is not None else 'from the folder'}: {config.noise}",
-        ),
-        ("SNR (dB)", unknown, f"{', '.join(f'{snr:g}' for snr in config.snr_db)}; mixer {config.mixer}"),
-        ("clip (s)", "4, in the authors' closest code", f"{config.clip_seconds:g}"),
-        ("Wave-U-Net", "12 layers x 24 channels", f"{config.frontend_layers} layers x {config.frontend_channels}"),
-        (STEM, unknown, stem),
-        ("BN-Mix convolution", unknown, f"{config.mix_channels} channels, window and stride of the bottleneck"),
-        ("optimiser", unknown, f"{config.optimizer}, rate {config.learning_rate:g}, {config.schedule}"),
-        ("steps, batch", unknown, f"at most {config.steps}, patience {config.patience}; {config.batch_size}"),
-        ("starts from", "scratch", config.init),
-        ("seeds", unknown, ", ".join(map(str, config.seeds))),
-        ("PESQ band", unknown, "wide (narrow in per_utterance.csv)"),
-        ('"Noisy" classifier', "clean or noisy speech: not stated", "trained on clean speech"),
-    ]
-    return pd.DataFrame(lines, columns=["", "paper", "here"]).set_index("")
+    embedded, stem = config.embedded is not None, config.stem
+    here = dict(config) | {
+        "speech": "synthetic speech (espeak-ng)" if embedded else "from the folder",
+        "noises": "synthesised" if embedded else "from the folder",
+        "snrs": ", ".join(f"{snr:g}" for snr in config.snr_db),
+        "filterbank": "learned filterbank, {} samples every {}, {} bands".format(*stem) if stem else "none",
+        "seed_list": ", ".join(map(str, config.seeds)),
+    }
+    lines = yaml.safe_load(Path(__file__).with_name("setup.yaml").read_text())
+    rows = [(name, paper, ours.format_map(here)) for name, paper, ours in lines]
+    return pd.DataFrame(rows, columns=["", "paper", "here"]).set_index("")
 
 
 def write_tables(config: Config, target: Path) -> None:
@@ -138,10 +121,9 @@ def write_tables(config: Config, target: Path) -> None:
     scores = read_scores(config.folder, config.variant)
     target.mkdir(parents=True, exist_ok=True)
     write_csv(target / "tables.csv", pd.concat([compare(scores, number) for number in TABLES]))
-    sections = [
-        f"**Table {number}. {TABLES[number].caption}**\n\n{paper_table(scores, number).to_markdown()}\n"
-        for number in TABLES
-    ]
+    sections = []
+    for number, table in TABLES.items():
+        sections.append(f"**Table {number}. {table.caption}**\n\n{paper_table(scores, number).to_markdown()}\n")
     sections.append(f"In front of the classifier on the wave: {differences(config).loc[STEM, 'here']}.\n")
     sections += [f"{legend(scores)}\n"] if legend(scores) else []
     write_atomically(target / "tables.md", "\n".join(sections).encode())

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +21,7 @@ class UnusableFile(ValueError):
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file to be written; it appears under its name at once, and only when all of it is on the disk.
 
-    Raises:
-        OSError: names the file; the old one, if any, is as it was.
+    Raises OSError: names the file; the old one, if any, is as it was.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
@@ -49,11 +47,7 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON file of names and values.
-
-    Raises:
-        UnusableFile: it is none.
-    """
+    """A JSON file of names and values; UnusableFile if it is none."""
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -68,13 +62,6 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     text = io.StringIO()
     table.to_csv(text, index=False)
     write_atomically(path, text.getvalue().encode())
-
-
-def write_between(path: Path, name: str, text: str) -> None:
-    """Replace what a Markdown file holds between ``<!-- NAME -->`` and ``<!-- end -->``."""
-    found = rf"<!-- {re.escape(name)} -->.*?<!-- end -->"
-    shown = f"<!-- {name} -->\n\n{text.strip()}\n\n<!-- end -->"
-    write_atomically(path, re.sub(found, lambda _match: shown, path.read_text(), flags=re.S).encode())
 
 
 def write_wav(path: Path, wave: Tensor, sample_rate: int) -> None:

@@ -1,30 +1,28 @@
+from functools import partial
+
 import pytest
 import torch
+from conftest import batch, network
 
-from jointlib.config import identity
-from jointlib.corpora.batches import Batch
 from jointlib.config import load_config
 from jointlib.runs.run import build_network
+from jointlib.strategies import BN, INITS, JT, STRATEGIES, BNMix, parents, set_training
 from jointlib.train import build_optimizer, train_step
-from jointlib.strategies import STRATEGIES, parents, set_training
 
 JOINT = ["jt", "bn", "bn_mix"]
 
 
-def network(strategy: str, **overrides):
-    torch.manual_seed(0)
-    overrides = {"learning_rate": 0.01, **overrides}
-    config = load_config("smoke", strategy=strategy, **overrides)
-    return config, build_network(identity(config), classes=4)
+@pytest.mark.parametrize(("joint", "parameters"), [(JT, 178_166), (BN, 197_108)])
+def test_the_defaults_are_the_published_networks(joint, parameters):
+    with torch.device("meta"):
+        model = joint()
+    assert sum(parameter.numel() for parameter in model.frontend.parameters()) == 10_132_802
+    assert sum(parameter.numel() for parameter in model.backend.parameters()) == parameters
 
 
-def batch(size: int = 4, length: int = 3200) -> Batch:
-    generator = torch.Generator().manual_seed(1)
-    time = torch.arange(length) / 16_000
-    clean = torch.stack([0.1 * torch.sin(2 * torch.pi * 200 * (1 + label) * time) for label in range(size)])[:, None]
-    noisy = clean + 0.02 * torch.randn(clean.shape, generator=generator)
-    labels = torch.arange(size)
-    return Batch(noisy, clean, labels, torch.full((size,), length), rows=labels)
+def test_bn_mix_adds_a_convolution_of_the_wave():
+    with torch.device("meta"):
+        assert BNMix().wave_filter.weight.shape == (64, 1, 4096)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -48,20 +46,11 @@ def test_one_batch_can_be_overfitted(strategy):
     assert losses[-1] < 0.05 < losses[0]
 
 
-def test_bfloat16_on_a_cpu_is_for_whoever_asks():
-    losses = {}
-    for asked in (None, False, True):
-        config, model = network("jt", bf16=asked)
-        losses[asked] = train_step(set_training(model), batch(), build_optimizer(model, config), config)["mse"].item()
-    assert losses[None] == losses[False] != losses[True]
-    assert losses[True] == pytest.approx(losses[None], rel=0.02)
-
-
 @pytest.mark.parametrize("strategy", ["cascade_enhanced", "bn_frozen", "bn_mix_frozen"])
 def test_frozen_parts_stay_bit_identical(strategy):
     config, model = network(strategy)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimizer = build_optimizer(set_training(model, STRATEGIES[strategy].frozen), config)
+    optimizer = build_optimizer(set_training(model), config)
     for _ in range(3):
         train_step(model, batch(), optimizer, config)
     changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
@@ -93,9 +82,9 @@ def test_alpha_one_leaves_the_classifier_alone():
 
 
 def test_every_parent_is_a_strategy_with_that_part():
-    for strategy in STRATEGIES.values():
-        for init in ("scratch", "pretrained", "frontend", "backend"):
+    build = partial(load_config, "smoke")
+    for name, strategy in STRATEGIES.items():
+        for init in INITS:
             for part, parent in parents(strategy, init).items():
-                own = strategy.network({"layers": 3, "channels": 2}, {"classes": 4}, 4)
-                theirs = STRATEGIES[parent].network({"layers": 3, "channels": 2}, {"classes": 4}, 4)
+                own, theirs = (build_network(build(strategy=entry), 4) for entry in (name, parent))
                 getattr(own, part).load_state_dict(getattr(theirs, part).state_dict())

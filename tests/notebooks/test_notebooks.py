@@ -10,6 +10,8 @@ import papermill
 import pytest
 from papermill.parameterize import parameterize_notebook
 
+from jointlib.corpora.corpus import Corpus
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -45,10 +47,17 @@ def test_progress_is_one_output(results):
     assert len(cell.outputs) <= 4
 
 
+def test_the_report_names_the_classifiers_that_have_learnt_nothing(results):
+    """As those of smoke have not, after sixteen steps."""
+    assert "† Classifiers that have learnt nothing" in (results / "smoke/report.html").read_text()
+    executed = nbformat.read(results / "smoke/notebooks/04_tables.ipynb", as_version=4)
+    assert "† A classifier that has learnt nothing" in str(executed.cells)
+
+
 def test_report_and_figures(results):
     page = (results / "smoke/report.html").read_text()
     figures = sorted(file.name for file in (results / "smoke/figures").glob("*.png"))
-    assert len(figures) == 6 and all(f"figures/{name}" in page for name in figures)
+    assert len(figures) == 5 and all(f"figures/{name}" in page for name in figures)
     assert all(f"notebooks/{file.name}" in page for file in (results / "smoke/notebooks").glob("*.html"))
 
 
@@ -85,8 +94,6 @@ def test_unknown_parameter_stops_a_notebook_before_it_works(tmp_path):
 
 
 def test_noisy_corpus_is_written_for_other_tools(tmp_path):
-    from jointlib.corpora.corpus import Corpus
-
     papermill.execute_notebook(
         ROOT / "notebooks/01_contaminate.ipynb",
         tmp_path / "out.ipynb",

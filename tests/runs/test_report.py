@@ -3,22 +3,11 @@ import pandas as pd
 import pytest
 
 from jointlib.config import load_config
-from jointlib.runs.report import write_report
-from jointlib.runs.scores import cells, failures, interval, read_scores
-from jointlib.runs.tables import TABLES, compare, differences, overview, paper_table, published, write_tables
+from jointlib.runs import figures
 from jointlib.runs.fit import fit
-
-
-def test_interval_covers_the_truth_as_often_as_it_says():
-    """Speakers differ, utterances of one agree: an interval that took utterances as independent would be too short."""
-    rng = np.random.default_rng(0)
-    hits = 0
-    for repeat in range(100):
-        ability = rng.normal(0.6, 0.1, size=30)
-        values = np.repeat(ability, 20) + rng.normal(scale=0.05, size=600)
-        _, low, high = interval(pd.Series(values), pd.Series(np.repeat(np.arange(30), 20)), seed=repeat)
-        hits += low <= 0.6 <= high
-    assert 86 <= hits <= 99
+from jointlib.runs.report import write_report
+from jointlib.runs.scores import cells, failures, interval, read_scores, remarks
+from jointlib.runs.tables import TABLES, compare, differences, legend, overview, paper_table, published, write_tables
 
 
 def test_interval_limits():
@@ -58,21 +47,44 @@ def test_tables_say_what_was_run_and_what_was_not(config):
     assert noisy.value == pytest.approx(jt.stoi_noisy.mean())
 
 
-def test_overview_and_report(config):
+def test_a_start_is_compared_with_the_same_baselines(config):
+    started = config.replace(strategy="jt", init="frontend", variant="init=frontend")
+    fit(started)
+    scores = read_scores(config.folder, started.variant)
+    assert set(scores.strategy) == {"classifier_clean", "enhancement", "jt"}
+    assert len(scores) == 36
+
+
+def test_overview_report_and_figures(config):
     scores = read_scores(config.folder)
     assert overview(scores).loc[("Enhancement alone", "1"), "accuracy"] == "–"
     assert set(cells(scores, "correct").strategy) == {"classifier_clean", "jt"}
     write_tables(config, config.folder / "tables")
     page = write_report(config).read_text()
     assert "not run" in page and "Table 5" in page
+    (axis,) = figures.trade_off(scores).axes
+    assert "JT, α = 0.5" in [text.get_text() for text in axis.get_legend().get_texts()]
 
 
-def test_a_start_is_compared_with_the_same_baselines(config):
-    started = config.replace(strategy="jt", init="frontend", overrides={"init": "frontend"})
-    fit(started)
-    scores = read_scores(config.folder, started.variant)
-    assert set(scores.strategy) == {"classifier_clean", "enhancement", "jt"}
-    assert len(scores) == 36
+def invented(readings: dict[str, list[str]]) -> pd.DataFrame:
+    """Scores of classifiers that read 30 utterances of two speakers as given; three intents, ten times each."""
+    truth = pd.Series([*"abc" * 10])
+    parts = [
+        pd.DataFrame({"intent": truth, "predicted": predicted, "strategy": strategy, "speaker": [*"xy" * 15]})
+        for strategy, predicted in readings.items()
+    ]
+    scores = pd.concat(parts, ignore_index=True).assign(alpha=0.0, seed=0, path="a.wav")
+    return scores.assign(correct=(scores.intent == scores.predicted).astype(int), correct_on_clean=0)
+
+
+def test_a_classifier_that_has_learnt_nothing_is_marked_in_tables_and_report():
+    scores = invented({"classifier_clean": [*"abc" * 10], "classifier_noisy": ["a"] * 30})
+    assert overview(scores.assign(pesq_wb_noisy=1.0, stoi_noisy=1.0, si_sdr_noisy=1.0, mse_noisy=1.0)).accuracy[
+        [("Classifier, clean", "0"), ("Classifier, noisy", "0")]
+    ].tolist() == ["1.000 [1.000, 1.000]", "0.333 † [0.333, 0.333]"]
+    assert list(remarks(scores).index) == ["Classifier, noisy, seed 0"]
+    assert "Classifier, noisy, seed 0: always predicts 'a'" in legend(scores)
+    assert legend(scores[scores.strategy == "classifier_clean"]) == ""
 
 
 def test_no_run_is_said(profile):
@@ -88,3 +100,8 @@ def test_failures_are_listed_by_reason():
 def test_differences_name_the_stem_and_the_sizes():
     assert differences(load_config("quick")).loc["TCN stem on the wave", "here"].startswith("learned filterbank")
     assert differences(load_config("fsc")).loc["TCN stem on the wave", "here"] == "none"
+
+
+def test_what_was_not_trained_has_no_curves():
+    figure = figures.training_curves({"cascade_clean": pd.DataFrame(columns=["step"])})
+    assert figure.texts[0].get_text() == "nothing was trained here" and not figure.axes

@@ -6,6 +6,9 @@ const SLOTS = ["clean", "noisy", "enhanced A", "enhanced B", "residual"]; // the
 const MEL_TICKS = [[500, "0.5"], [1000, "1"], [2000, "2"], [4000, "4"]]; // Hz, label in kHz
 const PLAY = '<svg viewBox="0 0 16 16" width="16" height="16"><path d="M3 1l11 7-11 7z"/></svg>';
 const PAUSE = '<svg viewBox="0 0 16 16" width="16" height="16"><path d="M3 2h4v12H3zM9 2h4v12H9z"/></svg>';
+const MAGMA = ( // matplotlib's colour map at 17 places
+  "000004 0a0822 1d1147 36106b 51127c 6a1c81 832681 9c2e7f b73779 d0416f e75263 f56b5c fc8961 fea772 fec488 fde2a3 fcfdbf"
+).split(" ");
 const WAVE = 34, MEL = 64, LEFT = 52, RIGHT = 44; // px
 
 class Engine {
@@ -158,7 +161,7 @@ function unpack({ names, audio, mels, ...rest }) {
 const slaney = (hertz) => (hertz < 1000 ? (hertz * 3) / 200 : 15 + Math.log(hertz / 1000) * (27 / Math.log(6.4)));
 
 // Waveform above log-mel spectrogram of one channel; the scales are those of all channels.
-function drawLane(canvas, sound, channel, palette) {
+function drawLane(canvas, sound, channel) {
   const ratio = window.devicePixelRatio || 1;
   const width = canvas.clientWidth, height = WAVE + MEL;
   if (!width) return;
@@ -187,7 +190,7 @@ function drawLane(canvas, sound, channel, palette) {
   pen.globalAlpha = 1;
   pen.textAlign = "right";
   pen.fillText(`±${sound.peak.toPrecision(2)}`, LEFT - 6, WAVE / 2 + 3);
-  drawMel(pen, sound, channel, palette, span);
+  drawMel(pen, sound, channel, span);
   for (const [hertz, label] of MEL_TICKS) {
     const y = WAVE + MEL * (1 - slaney(hertz) / slaney(sound.sample_rate / 2));
     pen.textAlign = "right";
@@ -196,18 +199,19 @@ function drawLane(canvas, sound, channel, palette) {
   }
 }
 
-const rgb = (palette, shade) => [0, 1, 2].map((part) => palette.getUint8(3 * shade + part));
+const COLOURS = Array.from({ length: 256 }, (_, shade) => { // [red, green, blue], between the places by interpolation
+  const at = (shade / 255) * (MAGMA.length - 1), low = Math.min(Math.floor(at), MAGMA.length - 2);
+  const part = (place, index) => parseInt(MAGMA[place].slice(2 * index, 2 * index + 2), 16);
+  return [0, 1, 2].map((index) => Math.round(part(low, index) + (at - low) * (part(low + 1, index) - part(low, index))));
+});
 
-function drawMel(pen, sound, channel, palette, span) {
+function drawMel(pen, sound, channel, span) {
   const bands = 64;
   const shades = sound.shades[channel];
   const frames = shades.length / bands;
   const image = new ImageData(frames, bands);
   const pixels = new Uint32Array(image.data.buffer);
-  const colours = Uint32Array.from({ length: 256 }, (_, shade) => {
-    const [red, green, blue] = rgb(palette, shade);
-    return 0xff000000 | (blue << 16) | (green << 8) | red;
-  });
+  const colours = Uint32Array.from(COLOURS, ([red, green, blue]) => 0xff000000 | (blue << 16) | (green << 8) | red);
   for (let frame = 0; frame < frames; frame++) {
     for (let band = 0; band < bands; band++) {
       pixels[(bands - 1 - band) * frames + frame] = colours[shades[frame * bands + band]];
@@ -219,7 +223,7 @@ function drawMel(pen, sound, channel, palette, span) {
   const bar = LEFT + span + 8; // the colour scale, in dB below the maximum of all channels
   for (let y = 0; y < MEL; y++) {
     pen.save();
-    pen.fillStyle = `rgb(${rgb(palette, Math.round(255 * (1 - y / (MEL - 1)))).join(" ")})`;
+    pen.fillStyle = `rgb(${COLOURS[Math.round(255 * (1 - y / (MEL - 1)))].join(" ")})`;
     pen.fillRect(bar, WAVE + y, 7, 1.5);
     pen.restore();
   }
@@ -284,14 +288,14 @@ function render({ model, el }) {
     [...lanes.querySelectorAll(".jl-lane")].forEach((lane) =>
       lane.classList.toggle("jl-chosen", lane.dataset.name === engine.chosen));
     Object.assign(el.dataset, { playing: engine.playing, channel: engine.chosen });
-    noteHeard();
+    notePlayed();
   };
 
-  const noteHeard = () => {
-    const { revision, names } = model.get("heard");
+  const notePlayed = () => {
+    const { revision, names } = model.get("played");
     const before = revision === sound?.revision ? names : [];
     if (picture || !engine.playing || before.includes(engine.chosen)) return;
-    model.set("heard", { revision: sound.revision, names: [...before, engine.chosen] });
+    model.set("played", { revision: sound.revision, names: [...before, engine.chosen] });
     model.save_changes();
   };
 
@@ -319,7 +323,7 @@ function render({ model, el }) {
       const canvas = make("canvas", "");
       lane.append(make("span", "jl-lane-name", model.get("captions")[name] ?? name), canvas);
       lanes.append(lane);
-      drawLane(canvas, sound, channel, model.get("palette"));
+      drawLane(canvas, sound, channel);
     });
     lanes.append(axis, playhead);
     drawTimeAxis(axis, engine.duration);

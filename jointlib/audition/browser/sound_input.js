@@ -42,6 +42,28 @@ async function record(stream, stopped, onlevel) {
   }
 }
 
+// Float samples as a mono wav file, so that a recording is read as any other sound is.
+function asWav(samples) {
+  const header = new DataView(new ArrayBuffer(44));
+  const name = (at, text) => [...text].forEach((letter, place) => header.setUint8(at + place, letter.charCodeAt(0)));
+  name(0, "RIFF");
+  header.setUint32(4, 36 + samples.byteLength, true);
+  name(8, "WAVEfmt ");
+  header.setUint32(16, 16, true); // bytes of what follows, up to "data"
+  header.setUint16(20, 3, true); // 32-bit floats
+  header.setUint16(22, 1, true); // channels
+  header.setUint32(24, RATE, true);
+  header.setUint32(28, 4 * RATE, true); // bytes a second
+  header.setUint16(32, 4, true); // bytes a sample
+  header.setUint16(34, 32, true); // bits a sample
+  name(36, "data");
+  header.setUint32(40, samples.byteLength, true);
+  const file = new Uint8Array(44 + samples.byteLength);
+  file.set(new Uint8Array(header.buffer));
+  file.set(new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength), 44); // little-endian everywhere
+  return file.buffer;
+}
+
 function render({ model, el }) {
   el.classList.add("jl-sound-input");
   const button = (text, title) => {
@@ -56,23 +78,23 @@ function render({ model, el }) {
   Object.assign(meter, { max: 1, high: 0.95, hidden: true });
   el.append(upload, microphone, meter, picker);
 
-  const fail = (text) => model.send({ kind: "problem", text });
+  const fail = (problem) => model.send({ problem });
 
-  const send = (kind, name, bytes) => {
+  const send = (name, bytes) => {
     const parts = Math.max(1, Math.ceil(bytes.byteLength / PART));
     for (let part = 0; part < parts; part++) {
-      model.send({ kind, name, part, parts }, undefined, [bytes.slice(part * PART, (part + 1) * PART)]);
+      model.send({ name, part, parts }, undefined, [bytes.slice(part * PART, (part + 1) * PART)]);
     }
   };
 
-  const take = async (file) => {
+  const sendFile = async (file) => {
     if (!file) return;
     if (file.size > LARGEST) {
       fail(`${file.name} has ${Math.round(file.size / 1e6)} MB; choose a sound of up to 30 s and 70 MB.`);
       return;
     }
     try {
-      send("file", file.name, await file.arrayBuffer());
+      send(file.name, await file.arrayBuffer());
     } catch (error) {
       fail(`${file.name} cannot be read: ${error.message}`);
     }
@@ -99,7 +121,7 @@ function render({ model, el }) {
       meter.hidden = false;
       const wave = await record(stream, stopped, (level) => (meter.value = level));
       clearTimeout(limit);
-      send("recording", "The recording", wave.buffer);
+      send("The recording", asWav(wave));
     } catch (error) {
       fail(`No recording: ${error.name === "NotFoundError" ? "there is no microphone" : error.message}.`);
     } finally {
@@ -113,7 +135,7 @@ function render({ model, el }) {
 
   upload.onclick = () => picker.click();
   picker.onchange = () => {
-    take(picker.files[0]);
+    sendFile(picker.files[0]);
     picker.value = ""; // the same file may be chosen again
   };
   microphone.onclick = toggleRecording;
@@ -121,7 +143,7 @@ function render({ model, el }) {
   el.ondrop = (event) => {
     event.preventDefault();
     event.stopPropagation();
-    take(event.dataTransfer.files[0]);
+    sendFile(event.dataTransfer.files[0]);
   };
   return () => {
     closed = true;

@@ -13,7 +13,7 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 class Synthesizer:
-    """espeak-ng in this process. It keeps global state, so use the one that `synthesizer` returns."""
+    """espeak-ng in this process. It keeps global state, so use the one that `synthesizer()` returns."""
 
     def __init__(self):
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -22,8 +22,7 @@ class Synthesizer:
         self.sample_rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, data, 0)  # Hz
         if self.sample_rate <= 0:
             raise RuntimeError(f"espeak-ng did not start with the voices in {data.decode()}: reinstall espeakng-loader")
-        self._voice = ""
-        self._chunks: list[np.ndarray] = []
+        self._voice, self._chunks = "", []
         self._callback = _CALLBACK(self._receive)  # kept: ctypes does not hold a reference
         self._library.espeak_SetSynthCallback(self._callback)
 
@@ -33,18 +32,11 @@ class Synthesizer:
         return 0
 
     def say(self, text: str, voice: str, rate: int = 175, pitch: int = 50, seed: int = 0) -> np.ndarray:
-        """Speak a text.
+        """Speak a text: float32 (T,) in [-1, 1] at `sample_rate` Hz.
 
-        Args:
-            voice: an accent and a variant, for example ``"en-us+f3"``.
-            rate: words per minute. pitch: 0 to 100, 50 is the voice's own.
-            seed: of the breath noise; the same arguments give the same samples.
-
-        Returns:
-            float32 (T,) in [-1, 1] at `sample_rate` Hz.
-
-        Raises:
-            ValueError: espeak-ng has no such voice, or says nothing.
+        `voice` is an accent and a variant, such as ``"en-us+f3"``; `rate` is in words per minute; `pitch` is 0 to 100,
+        with 50 for the voice's own; `seed` is that of the breath noise. Raises ValueError if there is no such voice, or
+        it says nothing.
         """
         if voice != self._voice:  # loading a voice takes ten times as long as speaking with it
             if self._library.espeak_SetVoiceByName(voice.encode()):
@@ -61,7 +53,4 @@ class Synthesizer:
         return np.concatenate(self._chunks).astype(np.float32) / 32768
 
 
-@cache
-def synthesizer() -> Synthesizer:
-    """The process's one Synthesizer, started at the first call."""
-    return Synthesizer()
+synthesizer = cache(Synthesizer)  # the process's one, started at the first call

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from itertools import product
+from itertools import chain, count, islice, product
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +34,9 @@ def intents() -> list[tuple[str, str, str]]:
 def phrasings(intent: tuple[str, str, str]) -> list[str]:
     """The eight wordings of an intent."""
     action, thing, room = intent
-    name = COMMANDS["things"].get(thing)
-    spoken = {
-        "it": f"the {name}" if room == "none" else f"the {name} in the {room}",
-        "short": name if room == "none" else f"{room} {name}",
-        "language": COMMANDS["languages"].get(thing),
-        "item": COMMANDS["items"].get(thing),
-    }
+    name, language, item = (COMMANDS[kind].get(thing) for kind in ("things", "languages", "items"))
+    where, which = ("", "") if room == "none" else (f" in the {room}", f"{room} ")
+    spoken = {"it": f"the {name}{where}", "short": f"{which}{name}", "language": language, "item": item}
     return [template.format(**spoken) for template in COMMANDS["phrasings"][action]]
 
 
@@ -48,39 +44,31 @@ def speakers(settings: EmbeddedCorpus) -> dict[str, list[dict]]:
     """Speakers of each split: id, voice (accent and variant), pitch (0 to 100), rate (words per minute) and tract.
 
     No accent and variant pair is in two splits, nor is a variant (the shape of a voice). `tract` is the relative length
-    of the vocal tract: it scales all formants, which makes more voices than espeak-ng's variants."""
+    of the vocal tract: it scales all formants, which makes more voices than espeak-ng's variants.
+    """
     rng = np.random.default_rng([settings.seed, 1])
     variants = rng.permutation(COMMANDS["variants"])  # of the 50, 10 valid's and 10 test's: voices that train lacks
-    of_split = {"valid": variants[:10], "test": variants[10:20], "train": variants[20:]}
-    voices = {
-        split: iter(rng.permutation([f"{accent}+{variant}" for accent, variant in product(COMMANDS["accents"], names)]))
-        for split, names in of_split.items()
-    }
-    low, high = settings.words_per_minute
-    return {
-        split: [
-            {
-                "id": f"{split}{number:03d}",
-                "voice": str(next(voices[split])),
-                "pitch": int(rng.integers(30, 70)),
-                "rate": int(rng.integers(low, high + 1)),
-                "tract": round(float(rng.uniform(0.92, 1.08)), 3),
-            }
-            for number in range(settings.speakers[split])
-        ]
-        for split in SPLITS
-    }
+    voices = {}
+    for split, names in (("valid", variants[:10]), ("test", variants[10:20]), ("train", variants[20:])):
+        voices[split] = rng.permutation(["+".join(pair) for pair in product(COMMANDS["accents"], names)])
+
+    def speaker(split: str, number: int) -> dict:
+        low, high = settings.words_per_minute
+        pitch, rate, tract = rng.integers(30, 70), rng.integers(low, high + 1), rng.uniform(0.92, 1.08)
+        about = {"pitch": int(pitch), "rate": int(rate), "tract": round(float(tract), 3)}
+        return {"id": f"{split}{number:03d}", "voice": str(voices[split][number]), **about}
+
+    return {split: [speaker(split, number) for number in range(settings.speakers[split])] for split in SPLITS}
 
 
 def _utterances(settings: EmbeddedCorpus, split: str) -> Iterator[tuple[dict, tuple, str]]:
-    """Yield (speaker, intent, text), speaker by speaker, every speaker going through all wordings in an own order."""
+    """Yield (speaker, intent, text), speaker by speaker, all wordings in an order of each speaker's own."""
     texts = [(intent, text) for intent in intents() for text in phrasings(intent)[: settings.phrasings]]
     people = speakers(settings)[split]
     for number, speaker in enumerate(people):
         rng = np.random.default_rng([settings.seed, 2, SPLITS.index(split), number])
-        count = len(range(number, settings.utterances[split], len(people)))
-        rounds = [rng.permutation(len(texts)) for _ in range(-(-count // len(texts)))]
-        for index in np.concatenate(rounds)[:count] if count else []:
+        rounds = chain.from_iterable(rng.permutation(len(texts)) for _ in count())
+        for index in islice(rounds, len(range(number, settings.utterances[split], len(people)))):
             yield speaker, *texts[index]
 
 

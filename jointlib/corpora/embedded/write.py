@@ -17,16 +17,11 @@ from jointlib.corpora.embedded.speech import write_split
 def ensure_embedded(folder: Path, settings: EmbeddedCorpus) -> None:
     """Write the embedded corpus and noises into `folder`, unless they are there.
 
-    Every part is written by a fresh process: espeak-ng carries state from one utterance to the next, and only the same
-    sequence from the start gives the same bytes. The folder appears under its name when it is complete.
-
-    Raises:
-        FileExistsError: the folder holds a corpus of other settings.
+    The folder appears under its name when it is complete. Raises FileExistsError if it was made with other settings.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    record, wanted = folder / "embedded.json", settings.model_dump(mode="json")
     with FileLock(folder.with_name(f"{folder.name}.lock")):  # another process may have the same idea
-        record = folder / "embedded.json"
-        wanted = settings.model_dump(mode="json")
         if not record.exists():
             _write(folder, settings, json.dumps(wanted, indent=2))
         elif json.loads(record.read_text()) != wanted:
@@ -39,6 +34,7 @@ def _write(folder: Path, settings: EmbeddedCorpus, record: str) -> None:
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     dataset, noises = partial / "fluent_speech_commands_dataset", partial / "MS-SNSD"
+    # espeak-ng carries state from one utterance to the next, so each part is made by a fresh process: the same bytes
     with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         jobs = [pool.submit(write_split, dataset, settings, split) for split in SPLITS]
         jobs += [pool.submit(write_noise, noises, settings, split) for split in ("train", "test")]
