@@ -3,16 +3,18 @@
 import math
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from jointlib.fast_cpu.layers import BatchNormLeakyReLU
-from jointlib.runs.run import Run
+from jointlib.config import load_config
+from jointlib.runs.run import Run, build_network
 from jointlib.strategies import STRATEGIES, JointOutput
 from jointlib.waveunet import WaveUNet
 
+pytestmark = pytest.mark.trust
 EXAMPLES = 100
 searched = settings(deadline=None, derandomize=True, max_examples=EXAMPLES, database=None)
 
@@ -23,7 +25,7 @@ def trained_alike(model: nn.Module, seed: int) -> nn.Module:
     """In eval mode, with statistics and biases such as training leaves, so that nothing is zero by chance."""
     generator = torch.Generator().manual_seed(seed)
     for part in model.modules():
-        if isinstance(part, BatchNormLeakyReLU):
+        if isinstance(part, nn.BatchNorm1d):
             part.running_mean.normal_(generator=generator)
             part.running_var.uniform_(0.5, 2, generator=generator)
             nn.init.normal_(part.bias, generator=generator)
@@ -71,7 +73,8 @@ class Untouched(nn.Module):
         return JointOutput(wave, None)
 
 
-BACKEND = {"classes": 3, "channels": 4, "hidden": 4, "repeats": 1, "blocks": 2, "stem": (40, 16, 4)}
+SIZES = {"frontend_layers": 4, "frontend_channels": 2, "stem": (40, 16, 4), "mix_channels": 2}
+SIZES |= {"tcn_channels": 4, "tcn_hidden": 4, "tcn_repeats": 1, "tcn_blocks": 2}
 
 
 @searched
@@ -79,7 +82,7 @@ BACKEND = {"classes": 3, "channels": 4, "hidden": 4, "repeats": 1, "blocks": 2, 
 @torch.inference_mode()
 def test_every_strategy_takes_any_length_and_a_batch_is_its_utterances(strategy, length, batch, seed):
     torch.manual_seed(seed)
-    network = STRATEGIES[strategy].network(frontend={"layers": 4, "channels": 2}, backend=BACKEND, mix_channels=2)
+    network = build_network(load_config("smoke", strategy=strategy, **SIZES), classes=3)
     model, wave = trained_alike(network, seed), torch.randn(batch, 1, length)
     output, alone = model(wave), [model(one) for one in wave.split(1)]
     if output.enhanced is not None:
@@ -96,7 +99,7 @@ def test_every_strategy_takes_any_length_and_a_batch_is_its_utterances(strategy,
 @given(st.sampled_from([8000, 11_025, 16_000, 44_099, 44_100, 48_000]), st.integers(1, 5000), st.floats(0, 6))
 def test_a_run_gives_a_wave_back_at_its_rate_length_and_level(sample_rate, length, phase):
     """The front-end's output is its input here, so that nothing but resampling, levels and padding is left."""
-    run = Run(Path(), {"clip_seconds": 0.1}, [], Untouched())
+    run = Run(Path(), load_config("smoke", clip_seconds=0.1), [], Untouched())
     wave = 0.01 * torch.sin(2 * torch.pi * 500 * torch.arange(length) / sample_rate + phase)
     enhanced, _ = run.process(wave, sample_rate)
     assert enhanced.shape == wave.shape

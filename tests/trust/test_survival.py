@@ -123,9 +123,7 @@ def test_a_damaged_checkpoint_is_named(profile, tmp_path):
     whole = checkpoint.read_bytes()
     for damaged in (whole[:-100], whole[:40], b""):
         checkpoint.write_bytes(damaged)
-        with pytest.raises(
-            UnusableFile, match=r"checkpoint.safetensors: damaged .* and the run starts over"
-        ):
+        with pytest.raises(UnusableFile, match=r"checkpoint.safetensors: damaged .* and the run starts over"):
             fit(config)
 
 
