@@ -25,8 +25,6 @@ class JointOutput(NamedTuple):
 class Classifier(nn.Module):
     """The back-end alone, on the wave as it comes."""
 
-    classifies_wave = True
-
     def __init__(self, backend: Sizes = PUBLISHED):
         super().__init__()
         self.backend = TCN(1, **backend)
@@ -37,8 +35,6 @@ class Classifier(nn.Module):
 
 class Enhancer(nn.Module):
     """The front-end alone."""
-
-    classifies_wave = False
 
     def __init__(self, frontend: Sizes = PUBLISHED):
         super().__init__()
@@ -52,8 +48,6 @@ class Enhancer(nn.Module):
 class JT(nn.Module):
     """JT: the back-end classifies the enhanced wave, so that its gradient reaches all of the front-end."""
 
-    classifies_wave = True
-
     def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED):
         super().__init__()
         self.frontend = WaveUNet(**frontend)
@@ -66,8 +60,6 @@ class JT(nn.Module):
 
 class BN(nn.Module):
     """BN: the back-end classifies the front-end's bottleneck, so that its gradient reaches the encoder only."""
-
-    classifies_wave = False
 
     def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED):
         super().__init__()
@@ -85,8 +77,6 @@ class BNMix(nn.Module):
     The paper does not give its size. Here its window and stride are the bottleneck's, so that their frames coincide.
     """
 
-    classifies_wave = False
-
     def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED, mix_channels: int = 64):
         super().__init__()
         self.frontend = WaveUNet(**frontend)
@@ -99,6 +89,9 @@ class BNMix(nn.Module):
         missing = bottleneck.shape[-1] * self.frontend.stride - wave.shape[-1]
         filtered = self.wave_filter(F.pad(wave, (0, missing)))  # (B, mix_channels, F)
         return JointOutput(enhanced, self.backend(torch.cat([bottleneck, filtered], dim=1)))
+
+
+CLASSIFY_WAVE = (Classifier, JT)  # the networks whose back-end classifies a wave, not the bottleneck
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from jointlib.corpora.contaminate import mix
 from jointlib.corpora.noises import Noises
 from jointlib.runs.figures import log_mel, spectrograms
 from jointlib.runs.run import Run, load_run
+from jointlib.strategies import CLASSIFY_WAVE
 
 LONGEST, SHORTEST = 30.0, 0.1  # seconds
 LOUDNESS = -26.0  # LUFS of a loudness-matched channel; lower for all when one of them would clip
@@ -93,7 +94,7 @@ def contaminate(speech: Tensor, noise: Tensor | None, snr_db: float, mixer: str 
 def enhance(run: Run, noisy: Tensor, listener: Run | None = None) -> Enhanced:
     """Enhance a noisy wave (T,) at the level of training; `listener` classifies for a run that classifies no wave."""
     wave, probabilities = run.process(noisy, level_db=None)
-    classifier = run if run.model.classifies_wave else listener
+    classifier = run if isinstance(run.model, CLASSIFY_WAVE) else listener
     if wave is None:
         return Enhanced(run, noisy, noisy, 1.0, probabilities, classifier)
     gain = float(wave @ noisy / wave.square().sum().clamp_min(1e-12)) or 1.0

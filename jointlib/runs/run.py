@@ -16,7 +16,7 @@ from jointlib.corpora.contaminate import LEVEL_DB
 from jointlib.fast_cpu.swap import fast_cpu
 from jointlib.runs.folder import FILES, finished, read_config, read_weights
 from jointlib.runs.tiles import enhance_in_tiles
-from jointlib.strategies import STRATEGIES
+from jointlib.strategies import CLASSIFY_WAVE, STRATEGIES
 from jointlib.support.files import UnusableFile
 from jointlib.tcn import ResidualBlock
 
@@ -26,7 +26,7 @@ def build_network(config: Config, classes: int) -> nn.Module:
     network = STRATEGIES[config.strategy].network
     frontend = {name: getattr(config, f"frontend_{name}") for name in ("layers", "channels", "chunk")}
     backend = {name: getattr(config, f"tcn_{name}") for name in ("channels", "hidden", "repeats", "blocks")}
-    backend |= {"classes": classes, "stem": config.stem if network.classifies_wave else None}
+    backend |= {"classes": classes, "stem": config.stem if network in CLASSIFY_WAVE else None}
     sizes = {"frontend": frontend, "backend": backend, "mix_channels": config.mix_channels}
     return network(**{name: sizes[name] for name in inspect.signature(network).parameters})
 
@@ -85,7 +85,7 @@ class Run:
 
         Raises ValueError: the back-end does not read waves.
         """
-        if not self.model.classifies_wave:
+        if not isinstance(self.model, CLASSIFY_WAVE):
             raise ValueError(f"{self.folder}: {self.config.strategy} has no back-end that reads a wave")
         return self.model.backend(self._clips(waves)).softmax(dim=1).cpu()
 
