@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
@@ -21,13 +21,11 @@ from jointlib.train import Batch
 
 QUALITY = ("pesq_wb", "pesq_nb", "stoi", "si_sdr", "mse")
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # (clean, estimate), waves (T,) at 16 kHz
+Scoring = Callable[[Pairs, str], pd.DataFrame]  # `quality` of pairs, with a title for its progress
 
 
 def si_sdr(clean: np.ndarray, estimate: np.ndarray) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019) of two waves (T,), means removed.
-
-    Raises ValueError: a silent signal.
-    """
+    """SI-SDR in dB (Le Roux et al. 2019) of two waves (T,), means removed; ValueError if one is silent."""
     clean, estimate = clean - clean.mean(), estimate - estimate.mean()
     if not (clean @ clean > 0 and estimate @ estimate > 0):
         raise ValueError("silent signal")
@@ -71,7 +69,7 @@ def quality(pair: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
     return scores | {"failed": "; ".join(reasons)}
 
 
-def score(pairs: Sequence[tuple[np.ndarray, np.ndarray]], workers: int | None, title: str) -> pd.DataFrame:
+def score(pairs: Pairs, workers: int | None, title: str) -> pd.DataFrame:
     """`quality` of every (clean, estimate), in `workers` processes (None: one per core), in the pairs' order."""
     workers = workers or os.cpu_count() or 1
     with Progress(len(pairs), title) as progress:
@@ -89,17 +87,13 @@ def pairs_of(batch: Batch, wave: Tensor) -> Pairs:
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    intents: list[str],
-    test_input: str,
-    score: Callable[[Pairs, str], pd.DataFrame],
+    model: nn.Module, batches: Iterable[Batch], intents: list[str], test_input: str, score: Scoring
 ) -> pd.DataFrame:
     """Score a network on batches of the test split, which nothing else touches.
 
     Args:
         intents: names of the labels. test_input: "clean" or "noisy", what the network is given.
-        score: `quality` of pairs, with a title for its progress; see `jointlib.runs.scores`.
+        score: how to score pairs; see `jointlib.runs.scores.score_once`.
 
     Returns: A row per utterance. Where the network classifies: predicted, probability, runner_up, correct, and
         correct_on_clean, the same for clean speech. Every quality as NAME_noisy and, where the network enhances,

@@ -96,26 +96,16 @@ CLASSIFY_WAVE = (Classifier, JT)  # the networks whose back-end classifies a wav
 
 @dataclass(frozen=True)
 class Strategy:
-    """A row of the table below.
+    """A row of the table below."""
 
-    Attributes:
-        title: how tables and figures name it.
-        network: one of the modules above.
-        train_input, test_input: "clean" or "noisy".
-        alpha: the weight of the MSE, None where it is the experiment's parameter.
-        loads: part -> strategy whose finished run it always starts from.
-        frozen: parts that are not trained.
-        pretrained: part -> strategy whose finished run it starts from with ``init="pretrained"``.
-    """
-
-    title: str
-    network: type[nn.Module]
-    train_input: str = "noisy"
+    title: str  # how tables and figures name it
+    network: type[nn.Module]  # one of the modules above
+    train_input: str = "noisy"  # or clean
     test_input: str = "noisy"
-    alpha: float | None = None
-    loads: Mapping[str, str] = field(default_factory=dict)
-    frozen: tuple[str, ...] = ()
-    pretrained: Mapping[str, str] = field(default_factory=dict)
+    alpha: float | None = None  # the weight of the MSE; None: the experiment's parameter
+    loads: Mapping[str, str] = field(default_factory=dict)  # part -> strategy whose run it always starts from
+    frozen: tuple[str, ...] = ()  # parts that are not trained
+    pretrained: Mapping[str, str] = field(default_factory=dict)  # part -> the same, with init="pretrained"
 
 
 _ENHANCER = {"frontend": "enhancement"}

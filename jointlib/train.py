@@ -58,10 +58,7 @@ def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer,
 
 @torch.inference_mode()
 def validate(model: nn.Module, batches: Iterable[Batch], config: "Config") -> dict[str, float]:
-    """Loss, its terms and the accuracy over all batches, on the input that the network is trained on.
-
-    Raises FloatingPointError: the loss is not finite.
-    """
+    """Loss, its terms and accuracy, on the input that the network is trained on; FloatingPointError if not finite."""
     model.eval()
     done = []
     for batch in batches:
@@ -188,10 +185,7 @@ class Checkpoint:
         write_atomically(self.file, save(tensors, metadata={"history": json.dumps(history)}))
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[State, History]:
-        """Restore model and optimiser; return the best weights so far and the history.
-
-        Raises UnusableFile: the file is damaged.
-        """
+        """Restore model and optimiser; return the best weights so far and the history. UnusableFile if damaged."""
         parts: dict[str, State] = defaultdict(dict)
         try:
             with safe_open(self.file, "pt") as opened:

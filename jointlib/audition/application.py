@@ -21,12 +21,9 @@ from jointlib.runs.folder import run_folder, titled_runs
 class Audition(Application):
     """Listen to, look at and measure what two finished runs make of a sound, in JupyterLab or Voila.
 
-    Each step calls the next: choose, draw_noise, enhance, show; `measure` follows when the controls are at rest.
-
-    Args:
-        config: names the corpus, the test noises and the results folder.
-        run_a, run_b: names of runs of the profile, chosen at first if they are finished.
-        utterance: row of the test split, at first. snr_db: at first, in dB.
+    `config` names corpus, test noises and results. At first `run_a` and `run_b` are chosen, if they are finished, and
+    `utterance` (row of the test split) at `snr_db`. Each step calls the next: choose, draw_noise, enhance, show;
+    `measure` follows when the controls are at rest.
     """
 
     def __init__(self, config: Config, run_a: str = "", run_b: str = "", utterance: int = 0, snr_db: float = 5.0):

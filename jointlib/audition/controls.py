@@ -15,9 +15,7 @@ _NONE, _ANY = ("none", ""), ("any", "")  # not None, which ipywidgets takes for 
 class Controls:
     """Every widget of the audition by name, and `cards`, which hold them.
 
-    Args:
-        source: input for the researcher's own sounds. titles: title -> folder of every finished run.
-        folders: of run A, run B and the listener at first, where they are finished. snr_db: at first, in dB.
+    `titles` has every finished run's folder by title; `folders` are those of run A, run B and the listener at first.
     """
 
     def __init__(self, source: SoundInput, titles: Mapping[str, Path], folders: Sequence[Path], snr_db: float):

@@ -60,10 +60,7 @@ class Enhanced(NamedTuple):
 
 
 def decode(content: bytes, name: str) -> Tensor:
-    """The content of a file that soundfile reads as a wave (T,) at 16 kHz.
-
-    Raises SoundError: not audio, shorter than 0.1 s or longer than 30 s, or silent.
-    """
+    """A file's content as a wave (T,) at 16 kHz. SoundError: not audio, not 0.1 to 30 s long, or silent."""
     file = io.BytesIO(content)
     try:
         seconds = soundfile.info(file).duration
@@ -110,10 +107,7 @@ def likeliest(probabilities: Tensor, intents: list[str], count: int = 5) -> list
 def classify_all(
     waves: Mapping[str, Tensor], enhanced: Mapping[str, Enhanced], listener: Run | None, listener_title: str
 ) -> list[tuple[str, str, list[tuple[str, float]]]]:
-    """Channels that can be classified: name, who classifies it, and the `likeliest` intents.
-
-    A run that classifies the bottleneck adds its own classification, which no strength changes.
-    """
+    """Channels that can be classified: name, by whom, and the `likeliest` intents; and each bottleneck, by its run."""
     found = []
     for name in ("clean", "noisy") if listener is not None else ():
         found.append((name, listener_title, listener, listener.classify(waves[name][None])[0]))

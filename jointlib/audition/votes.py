@@ -39,8 +39,7 @@ def draw_trials(plan: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     the binomial interval would not be exact.
 
     Returns: A row per trial: utterance (its path), noise_type, snr_db, trial (from 0), row (of the plan), and "A" or
-        "B" as first, second and x.
-    Raises VoteError: more trials than rows, or none.
+        "B" as first, second and x. VoteError: more trials than rows, or none.
     """
     if not 1 <= count <= len(plan):
         raise VoteError(f"{count} trials asked for; there are 1 to {len(plan)}, one an utterance.")
@@ -103,12 +102,9 @@ def vote_shares(table: pd.DataFrame) -> Figure:
 
 
 class BlindVote(Application):
-    """Trials over test utterances, without names until the end. Votes go to votes.csv of the results, one by one.
+    """`count` trials over test utterances, without names until the end; votes go to votes.csv of the results at once.
 
-    Args:
-        config: names the corpus and the results folder. run_a, run_b: names of finished runs of the profile.
-        voter: who votes, at first. kind: "preference", which of two sounds is better, or "abx", which of them is X.
-        count: trials. seed: of the draw of utterances and of their order.
+    `run_a` and `run_b` are names of finished runs, `kind` is one of `KINDS`, `seed` draws utterances and their order.
     """
 
     def __init__(self, config: Config, run_a: str, run_b: str, voter: str, kind: str, count: int = 10, seed: int = 0):

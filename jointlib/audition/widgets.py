@@ -31,20 +31,13 @@ html = _templates.get_template("panels.html").module  # its macros, as functions
 
 
 class Player(anywidget.AnyWidget):
-    """Channels that play together, of which one is heard; see browser/player.js.
-
-    Attributes:
-        sound: see `sounds.player_sound`; a new one takes over at the position of the old one.
-        captions: channel -> its name in the picture and in the tooltip.
-        picture: whether waves and spectrograms are shown, and loudness-matching can be switched off.
-        played: set by the browser: the ``revision`` of a sound and the ``names`` of its channels that were played.
-    """
+    """Channels that play together, of which one is heard; see browser/player.js."""
 
     _esm, _css = _BROWSER / "player.js", _BROWSER / "audition.css"
-    sound = traitlets.Dict().tag(sync=True)
-    captions = traitlets.Dict().tag(sync=True)
-    picture = traitlets.Bool(True).tag(sync=True)
-    played = traitlets.Dict().tag(sync=True)
+    sound = traitlets.Dict().tag(sync=True)  # of `sounds.player_sound`; a new one takes over where the old one is
+    captions = traitlets.Dict().tag(sync=True)  # channel -> its name in the picture and in the tooltip
+    picture = traitlets.Bool(True).tag(sync=True)  # are waves shown, and can loudness-matching be switched off?
+    played = traitlets.Dict().tag(sync=True)  # from the browser: revision of a sound, names of its channels played
 
     def load(self, sound: dict[str, Any]) -> None:
         """Hand a sound to the browser, in one message."""
@@ -54,8 +47,7 @@ class Player(anywidget.AnyWidget):
 class SoundInput(anywidget.AnyWidget):
     """A file or a recording from the browser; see browser/sound_input.js.
 
-    `on_sound` is called with the name and the content of an audio file (a recording comes as wav), `on_problem` with a
-    line of plain words if the browser has nothing to send.
+    `on_sound` gets name and content of an audio file (a recording comes as wav), `on_problem` a line of plain words.
     """
 
     _esm = _BROWSER / "sound_input.js"

@@ -58,15 +58,15 @@ def mix(speech: Tensor, noise: Tensor, lengths: Tensor, snr_db: Tensor, mixer: s
 
 
 def draw_plan(
-    corpus: Corpus, split: str, noises: Noises, snr_db: Sequence[float], seed: int = 0, epoch: int = 0
+    corpus: Corpus, split: str, noises: Noises, snr_db: Sequence[float], seed: int = 0, number: int = 0
 ) -> pd.DataFrame:
-    """Draw noise, offset (samples) and SNR (dB) for each utterance of a split; the same seed and epoch, the same plan.
+    """Draw noise, offset (samples) and SNR (dB) per utterance of a split; the same seed and number, the same plan.
 
     The type is drawn first and then one of its files, so that types with many files are not more frequent. The noise
     begins where its recording sounds. Returns a row per utterance: utterance (row of the corpus), path, noise (row of
     `noises`), noise_file, noise_type, offset and snr_db.
     """
-    rng = np.random.default_rng([seed, SPLITS.index(split), epoch])
+    rng = np.random.default_rng([seed, SPLITS.index(split), number])
     plan = corpus.split(split)[["path"]].reset_index(names="utterance")
     files_of = [group.index.to_numpy() for _, group in noises.manifest.groupby("type")]
     noise = np.array([rng.choice(files_of[kind]) for kind in rng.integers(len(files_of), size=len(plan))])

@@ -22,9 +22,7 @@ class Noises:
     dog's bark hold long digital silence, which no gain brings to an SNR.
     """
 
-    manifest: (
-        pd.DataFrame
-    )  # a row per file: file, type (Typing of Typing_3.wav), split (the folder) and place (the file)
+    manifest: pd.DataFrame  # a row per file: file, type (Typing of Typing_3.wav), split (the folder), place (the file)
     audio: PackedAudio  # 16 kHz mono; file i is row i of the manifest
     sounding: list[np.ndarray]
 
@@ -39,8 +37,7 @@ class Noises:
         manifest = pd.DataFrame({"file": files, "type": [file.stem.rpartition("_")[0] for file in files]})
         if manifest.empty:
             raise CorpusError(folder, [f"{folder}: missing or without noises; expected names such as Typing_1.wav"])
-        absent = sorted(set(types or ()) - set(manifest.type))
-        if absent:
+        if absent := sorted(set(types or ()) - set(manifest.type)):
             raise CorpusError(folder, [f"no noise of type {absent}; there is {sorted(manifest.type.unique())}"])
         manifest = manifest[manifest.type.isin(types or manifest.type)].reset_index(drop=True)
         manifest = manifest.assign(split=folder.name, place=manifest.file.map(str))
@@ -67,6 +64,5 @@ def _sounding(wave: np.ndarray, frame: int = 1600) -> np.ndarray:
 def check_disjoint(train: Noises, test: Noises) -> None:
     """Raise CorpusError if a noise recording of the train folder is in the test folder too, whatever its name."""
     both = [part.manifest.assign(split=part is test, digest=part.audio.sources.digest) for part in (train, test)]
-    shared = in_two_splits(pd.concat(both), "digest", "the same recording")
-    if shared:
+    if shared := in_two_splits(pd.concat(both), "digest", "the same recording"):
         raise CorpusError(test.manifest.file[0].parent, shared)

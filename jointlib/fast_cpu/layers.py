@@ -1,6 +1,7 @@
 """The layers between the convolutions, each a subclass of what it replaces, with the same parameters.
 
-They keep whichever layout they are given, in their gradients too.
+A CPU convolves fastest where (B, C, T) is stored as (B, T, C), channels side by side: for it oneDNN uses all vector
+units; for torch's own layout it copies, or a slower library is called. All layers keep the layout that they are given.
 """
 
 import torch
@@ -8,12 +9,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from jointlib.fast_cpu.layout import channels_last, is_channels_last
 from jointlib.tcn import TCN, Filterbank
 from jointlib.waveunet import ConvBlock, Decimate, Join, Upsample, WaveUNet
 
 _PIECE = 2**18  # numbers, 1 MB in float32: what a cache holds
 _SHORT = 512  # samples in a batch below which another layout does not pay
+
+
+def channels_last(x: Tensor, least: int = 0) -> Tensor:
+    """The same (B, C, T), on a CPU stored as (B, T, C), unless the whole batch has fewer than `least` samples."""
+    batch, channels, length = x.shape
+    if x.device.type != "cpu" or batch * length < least:
+        return x
+    rows = x.transpose(1, 2).contiguous()
+    return rows.as_strided(x.shape, (length * channels, 1, channels))  # torch may give an axis of one any stride
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether (B, C, T) is stored on a CPU as (B, T, C)."""
+    return x.device.type == "cpu" and x.stride(1) == 1
 
 
 class FastWaveUNet(WaveUNet):

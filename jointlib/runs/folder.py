@@ -60,10 +60,7 @@ def check_identity(folder: Path, config: Config) -> None:
 
 
 def read_config(folder: Path) -> tuple[Config, list[str]]:
-    """The configuration of a run folder, and the intents that its classifier tells apart.
-
-    Raises UnusableFile: names what is unknown, missing or no possible value.
-    """
+    """The configuration of a run, and its classifier's intents; UnusableFile names what cannot be."""
     file = folder / "config.json"
     values = read_json(file)
     if differing := sorted(set(values) ^ STORED):
@@ -78,10 +75,7 @@ def read_config(folder: Path) -> tuple[Config, list[str]]:
 
 
 def read_weights(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """weights.safetensors of a run folder, as finite numbers in the types of `wanted`; `load_state_dict` checks shapes.
-
-    Raises UnusableFile: as said.
-    """
+    """weights.safetensors of a run; UnusableFile unless it holds finite numbers of the types of `wanted`."""
     file = folder / "weights.safetensors"
     try:
         weights = load_file(file)

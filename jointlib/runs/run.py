@@ -67,8 +67,7 @@ class Run:
         alone has -25 there); None leaves it as it is. The enhanced wave comes back at the input's own rate, length and
         level. A wave shorter than the training clips is zero-padded to their length.
 
-        Returns: enhanced (T,), None if the run has no front-end; probabilities (classes,), None if it does not
-            classify.
+        Returns: enhanced (T,) and probabilities (classes,); None for what the run has no part to make.
         """
         resampled = resample(wave.float(), sample_rate)
         rms = resampled.square().mean().sqrt().clamp_min(1e-8)
@@ -81,10 +80,7 @@ class Run:
 
     @torch.inference_mode()
     def classify(self, waves: Tensor) -> Tensor:
-        """What the back-end alone makes of waves (B, T) at 16 kHz, past the front-end: probabilities (B, classes).
-
-        Raises ValueError: the back-end does not read waves.
-        """
+        """Waves (B, T) at 16 kHz by the back-end alone: probabilities (B, classes). ValueError if it takes no waves."""
         if not isinstance(self.model, CLASSIFY_WAVE):
             raise ValueError(f"{self.folder}: {self.config.strategy} has no back-end that reads a wave")
         return self.model.backend(self._clips(waves)).softmax(dim=1).cpu()

@@ -19,10 +19,7 @@ class UnusableFile(ValueError):
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to be written; it appears under its name at once, and only when all of it is on the disk.
-
-    Raises OSError: names the file; the old one, if any, is as it was.
-    """
+    """Open a file to be written; it appears under its name when all of it is on the disk. OSError: nothing changed."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as stream:

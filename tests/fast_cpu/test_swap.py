@@ -7,8 +7,7 @@ import torch
 
 from benchmarks.roofline import count
 from jointlib.fast_cpu.convolutions import FastDepthwiseConv
-from jointlib.fast_cpu.layers import FastDecimate, FastJoin, FastUpsample
-from jointlib.fast_cpu.layout import channels_last
+from jointlib.fast_cpu.layers import FastDecimate, FastJoin, FastUpsample, channels_last
 from jointlib.fast_cpu.swap import fast_cpu
 from jointlib.strategies import BN, JT, BNMix
 from jointlib.tcn import TCN
