@@ -77,7 +77,7 @@ def _clips(axis: Axes, rows: dict[str, list[dict[str, float]]], name: str, unit:
 def _corpora(axis: Axes, points: list[dict[str, float]]) -> None:
     for name, label, marker in (("read_s", "first reading", "o"), ("read_again_s", "from the cache", "s")):
         axis.plot([p["utterances"] for p in points], [p[name] for p in points], marker=marker, label=label)
-    axis.plot([p["utterances"] for p in points], [p["mix_s"] for p in points], marker="^", label="mixing an epoch")
+    axis.plot([p["utterances"] for p in points], [p["mix_s"] for p in points], marker="^", label="mixing train once")
     axis.set(xlabel="utterances of 1 s", ylabel="time (s)", title="A growing corpus", xscale="log", yscale="log")
     axis.set_xticks([p["utterances"] for p in points], [f"{p['utterances']:,}" for p in points])
     axis.minorticks_off()

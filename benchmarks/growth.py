@@ -30,7 +30,7 @@ TILE = 10 * 16_000  # samples, so that a minute takes several
 
 
 def corpus(times: int) -> dict[str, float]:
-    """`times` 3,038 clips of a second (quick has 3,038): read anew, read from the cache, an epoch of train mixed."""
+    """`times` 3,038 clips of a second (quick has 3,038): read anew, read from the cache, train mixed once."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write(root / "speech", 3038 * times, 1.0)

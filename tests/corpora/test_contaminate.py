@@ -26,11 +26,11 @@ def drawn(corpus_root, noise_root):
     return Corpus.read(corpus_root), Noises.read(noise_root / "noise_train")
 
 
-def test_plan_is_fixed_by_seed_split_and_epoch(drawn):
+def test_plan_is_fixed_by_seed_split_and_number(drawn):
     corpus, noises = drawn
     first, again = (draw_plan(corpus, "train", noises, [0, 10], seed=3) for _ in range(2))
     pd.testing.assert_frame_equal(first, again)
-    for other in ({"seed": 4}, {"seed": 3, "epoch": 1}):
+    for other in ({"seed": 4}, {"seed": 3, "number": 1}):
         assert not first.offset.equals(draw_plan(corpus, "train", noises, [0, 10], **other).offset)
     assert set(first.snr_db) == {0.0, 10.0}
 
