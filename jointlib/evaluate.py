@@ -91,17 +91,14 @@ def evaluate(
 ) -> pd.DataFrame:
     """Score a network on batches of the test split, which nothing else touches.
 
-    Args:
-        intents: names of the labels. test_input: "clean" or "noisy", what the network is given.
-        score: how to score pairs; see `jointlib.runs.scores.score_once`.
+    `intents` name the labels; `test_input`, "clean" or "noisy", is what the network is given.
 
     Returns: A row per utterance. Where the network classifies: predicted, probability, runner_up, correct, and
         correct_on_clean, the same for clean speech. Every quality as NAME_noisy and, where the network enhances,
         NAME_enhanced, with the reasons of what failed in failed_noisy and failed_enhanced.
     """
     model.eval()
-    found: list[pd.DataFrame] = []
-    noisy, enhanced = [], []
+    found, noisy, enhanced = [], [], []
     for batch in batches:
         noisy += pairs_of(batch, batch.noisy)
         output = model(getattr(batch, test_input))
@@ -146,15 +143,13 @@ def summarise(per_utterance: pd.DataFrame) -> dict[str, Any]:
 
 
 def remark(per_utterance: pd.DataFrame) -> str:
-    """What makes a classifier's scores worthless, in words: it always says the same, or it is no better than that.
-
-    No better: a one-sided binomial test at 5 % against the share of the most frequent intent. Empty if all is well.
-    """
+    """Whether a classifier always predicts the same, or is no better than that, in words; empty if all is well."""
     if "predicted" not in per_utterance:
         return ""
     accuracy, share = per_utterance.correct.mean(), per_utterance.intent.value_counts(normalize=True).iloc[0]
     guessing = f"always guessing the most frequent intent would be right in {share:.3f}"
     if per_utterance.predicted.nunique() == 1:
         return f"always predicts {per_utterance.predicted.iloc[0]!r}: right in {accuracy:.3f}; {guessing}"
+    # one-sided, at 5 %, against the share of the most frequent intent
     test = binomtest(int(per_utterance.correct.sum()), len(per_utterance), share, alternative="greater")
     return "" if test.pvalue < 0.05 else f"no better than guessing: right in {accuracy:.3f}; {guessing}"

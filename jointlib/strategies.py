@@ -11,9 +11,6 @@ from torch import Tensor, nn
 from jointlib.tcn import TCN
 from jointlib.waveunet import WaveUNet
 
-Sizes = Mapping[str, Any]  # keyword arguments of WaveUNet or of TCN
-PUBLISHED: Sizes = {}
-
 
 class JointOutput(NamedTuple):
     """enhanced (B, 1, T) and logits (B, classes); None where a network lacks the part that makes it."""
@@ -23,9 +20,9 @@ class JointOutput(NamedTuple):
 
 
 class Classifier(nn.Module):
-    """The back-end alone, on the wave as it comes."""
+    """The back-end alone, on the wave. All take the arguments of WaveUNet and TCN; none: the published networks."""
 
-    def __init__(self, backend: Sizes = PUBLISHED):
+    def __init__(self, backend: Mapping[str, Any] = {}):
         super().__init__()
         self.backend = TCN(1, **backend)
 
@@ -36,7 +33,7 @@ class Classifier(nn.Module):
 class Enhancer(nn.Module):
     """The front-end alone."""
 
-    def __init__(self, frontend: Sizes = PUBLISHED):
+    def __init__(self, frontend: Mapping[str, Any] = {}):
         super().__init__()
         self.frontend = WaveUNet(**frontend)
 
@@ -48,7 +45,7 @@ class Enhancer(nn.Module):
 class JT(nn.Module):
     """JT: the back-end classifies the enhanced wave, so that its gradient reaches all of the front-end."""
 
-    def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED):
+    def __init__(self, frontend: Mapping[str, Any] = {}, backend: Mapping[str, Any] = {}):
         super().__init__()
         self.frontend = WaveUNet(**frontend)
         self.backend = TCN(1, **backend)
@@ -61,7 +58,7 @@ class JT(nn.Module):
 class BN(nn.Module):
     """BN: the back-end classifies the front-end's bottleneck, so that its gradient reaches the encoder only."""
 
-    def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED):
+    def __init__(self, frontend: Mapping[str, Any] = {}, backend: Mapping[str, Any] = {}):
         super().__init__()
         self.frontend = WaveUNet(**frontend)
         self.backend = TCN(self.frontend.bottleneck_channels, **backend)
@@ -77,7 +74,7 @@ class BNMix(nn.Module):
     The paper does not give its size. Here its window and stride are the bottleneck's, so that their frames coincide.
     """
 
-    def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED, mix_channels: int = 64):
+    def __init__(self, frontend: Mapping[str, Any] = {}, backend: Mapping[str, Any] = {}, mix_channels: int = 64):
         super().__init__()
         self.frontend = WaveUNet(**frontend)
         stride = self.frontend.stride

@@ -18,14 +18,9 @@ def global_layer_norm(channels: int) -> nn.GroupNorm:
 class Filterbank(nn.Module):
     """A learned filterbank, not in the paper: wave (B, 1, T) -> log power per band and frame (B, bands, F).
 
-    One strided convolution with two filters a band. They start as windowed cosine and sine at mel-spaced frequencies,
-    which makes a log-mel spectrogram, and are trained like any other weight.
-
-    Args:
-        window, hop: in samples at 16 kHz.
-        bands: spaced between 60 Hz and 7.8 kHz.
-        floor: power added before the logarithm. The wave is normalised to a power of one per sample, so 0.03 mutes what
-            lies more than 15 dB below it.
+    One strided convolution, `window` samples every `hop`, with two filters a band. They start as windowed cosine and
+    sine at frequencies mel-spaced from 60 Hz to 7.8 kHz, which makes a log-mel spectrogram, and are trained like any
+    other weight. The wave is normalised to a power of one per sample: a `floor` of 0.03 mutes what lies 15 dB below.
     """
 
     def __init__(self, window: int, hop: int, bands: int, floor: float = 0.03):
@@ -47,14 +42,13 @@ class Filterbank(nn.Module):
 class ResidualBlock(nn.Module):
     """1x1 convolution, dilated depthwise convolution, 1x1 convolution, added to the input: (B, C, T) -> (B, C, T)."""
 
-    def __init__(self, channels: int, hidden: int, kernel_size: int, dilation: int):
+    def __init__(self, channels: int, hidden: int, dilation: int):
         super().__init__()
-        padding = dilation * (kernel_size - 1) // 2
         self.body = nn.Sequential(
             nn.Conv1d(channels, hidden, 1),
             nn.PReLU(),
             global_layer_norm(hidden),
-            nn.Conv1d(hidden, hidden, kernel_size, padding=padding, dilation=dilation, groups=hidden),
+            nn.Conv1d(hidden, hidden, kernel_size=3, padding=dilation, dilation=dilation, groups=hidden),
             nn.PReLU(),
             global_layer_norm(hidden),
             nn.Conv1d(hidden, channels, 1),
@@ -71,13 +65,10 @@ class TCN(nn.Module):
     288-channel bottleneck. On the wave they see 125 samples, 7.8 ms.
 
     Args:
-        in_channels: C, 1 for a wave.
-        classes: number of intents.
+        in_channels: C, 1 for a wave. classes: number of intents.
         channels, hidden: width between and inside the residual blocks.
         repeats, blocks: the dilations 1, 2, ... 2 ** (blocks - 1), repeated.
-        kernel_size: of the depthwise convolutions, odd.
-        stem: None, the published network; or (window, hop, bands) of a `Filterbank` in front of it, so that a step is a
-            frame instead of a sample.
+        stem: None, the published network; or (window, hop, bands) of a `Filterbank` in front, with a step per frame.
     """
 
     def __init__(
@@ -88,7 +79,6 @@ class TCN(nn.Module):
         hidden: int = 128,
         repeats: int = 2,
         blocks: int = 5,
-        kernel_size: int = 3,
         stem: tuple[int, int, int] | None = None,
     ):
         super().__init__()
@@ -99,7 +89,7 @@ class TCN(nn.Module):
             *front,
             global_layer_norm(in_channels),
             nn.Conv1d(in_channels, channels, 1),
-            *(ResidualBlock(channels, hidden, kernel_size, dilation) for dilation in dilations),
+            *(ResidualBlock(channels, hidden, dilation) for dilation in dilations),
         )
         self.head = nn.Sequential(nn.PReLU(), nn.Linear(channels, classes))
 

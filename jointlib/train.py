@@ -26,13 +26,13 @@ History = list[dict[str, Any]]
 
 
 class Batch(NamedTuple):
-    """noisy, clean: (B, 1, T). labels, lengths (in samples, before padding): (B,). paths: of the utterances."""
+    """Contaminated utterances."""
 
-    noisy: Tensor
-    clean: Tensor
-    labels: Tensor
-    lengths: Tensor
-    paths: tuple[str, ...]
+    noisy: Tensor  # (B, 1, T)
+    clean: Tensor  # (B, 1, T)
+    labels: Tensor  # (B,)
+    lengths: Tensor  # (B,), in samples, before padding
+    paths: tuple[str, ...]  # of the utterances
 
 
 def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: "Config") -> State:
@@ -97,21 +97,16 @@ def build_optimizer(model: nn.Module, config: "Config") -> torch.optim.Optimizer
 
 
 def selected(history: History, select: str) -> int:
-    """Index of the validation that is kept: the first with the best accuracy and, among those, the lowest loss.
-
-    With ``select="loss"``, and where nothing is classified, the one with the lowest loss.
-    """
+    """Index of the first validation with the best accuracy (if `select` says so) and, among those, the lowest loss."""
     by_accuracy = select == "accuracy"
     keys = [(by_accuracy and row.get("valid_accuracy", 0.0), -row["valid_loss"]) for row in history]
-    return keys.index(max(keys))
+    return keys.index(max(keys)) if keys else 0
 
 
 def train(model: nn.Module, data: Any, config: "Config", checkpoint: "Checkpoint", title: str) -> tuple[State, History]:
     """Train until the steps or the patience run out, from the checkpoint on if there is one.
 
-    Args:
-        data: has ``train_batches(first)``, batches without end from step `first` on, and ``batches("valid")``; see
-            `jointlib.corpora.batches.Data`.
+    `data` has ``train_batches(first)``, without end from step `first` on, and ``batches("valid")`` (`corpora.batches`).
 
     Returns: The weights selected on the validation split, and a row per validation: step, means of what `train_step`
         returns since the last one, what `validate` returns, and whether its weights were selected.
@@ -122,7 +117,7 @@ def train(model: nn.Module, data: Any, config: "Config", checkpoint: "Checkpoint
     step = history[-1]["step"] if history else 0
     batches = data.train_batches(step)
     with Progress(config.steps, title, done=step) as progress:
-        while step < config.steps and not _out_of_patience(history, config):
+        while step < config.steps and len(history) - 1 - selected(history, config.select) < config.patience:
             steps = range(step, min(step + config.validate_every, config.steps))
             try:
                 row = _train_steps(model, batches, steps, optimizer, config, progress)
@@ -137,9 +132,8 @@ def train(model: nn.Module, data: Any, config: "Config", checkpoint: "Checkpoint
             if history[-1]["selected"]:
                 best = _copy(model)
             checkpoint.save(model, best, optimizer, history)
-            progress.set_postfix_str(
-                " ".join(f"{name[6:]} {row[name]:.3g}" for name in row if name.startswith("valid_")), refresh=False
-            )
+            shown = " ".join(f"{name[6:]} {row[name]:.3g}" for name in row if name.startswith("valid_"))
+            progress.set_postfix_str(shown, refresh=False)
     return best, history
 
 
@@ -159,10 +153,6 @@ def _train_steps(
             raise FloatingPointError(f"{where}: {error}. Utterances: {', '.join(batch.paths)}") from error
         progress.update()
     return _means(done, "train")
-
-
-def _out_of_patience(history: History, config: "Config") -> bool:
-    return bool(history) and len(history) - 1 - selected(history, config.select) >= config.patience
 
 
 def _copy(model: nn.Module) -> State:

@@ -38,12 +38,10 @@ class Join(nn.Module):
 class Upsample(nn.Module):
     """Double the rate by linear interpolation; the first and the last sample are kept: (B, C, T) -> (B, C, 2 T).
 
-    F.interpolate(mode="linear", align_corners=True) computes positions in single precision, which is off by 0.006 at
-    32,768 samples.
+    F.interpolate(mode="linear", align_corners=True) counts in single precision: off by 0.006 at 32,768 samples.
 
-    Attributes:
-        part: None, or (first, total) where the input is the part of a longer signal of `total` samples that begins at
-            sample `first`: the new samples then lie where they would in the whole, except next to the part's ends.
+    `part` is (first, total) where the input is a part of a longer signal, from sample `first` of `total` on: the new
+    samples then lie where they would in the whole, except next to the part's ends.
     """
 
     part: tuple[int, int] | None = None
@@ -75,13 +73,11 @@ class WaveUNet(nn.Module):
     the way down and 5 on the way up; 10,132,802 parameters.
 
     Args:
-        layers: levels of the U; the bottleneck has one frame per ``2 ** layers`` samples.
+        layers: levels of the U; the bottleneck has one frame per ``2 ** layers`` samples, the stride.
         channels: of the first level, and how many each deeper level adds.
         down_kernel, up_kernel: odd kernel sizes of the two arms, in samples of their level.
-        chunk: None enhances the whole wave at once; a number of samples enhances separate chunks of that length, as the
-            authors' closest published code does with 16,384.
-
-    Raises ValueError: the chunk is not a multiple of the stride.
+        chunk: None, or the length of separate chunks, as in the authors' closest published code (16,384 samples);
+            ValueError if it is not a multiple of the stride.
     """
 
     def __init__(

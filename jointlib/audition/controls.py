@@ -58,7 +58,7 @@ class Controls:
         self.offer_utterances(data, self.intent)
 
     def offer_utterances(self, data: Data, changed: Dropdown) -> None:
-        """Offer the test utterances of the chosen intent and speaker. The present one stays chosen if it is among them.
+        """Offer the test utterances of the chosen intent and speaker; the present one stays chosen if it is among them.
 
         If there is none, take back the choice that was not `changed` and raise a SoundError that says so.
         """

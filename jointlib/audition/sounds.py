@@ -135,25 +135,20 @@ def channels(clean: Tensor, noisy: Tensor, enhanced: Mapping[str, Tensor], resid
 
 
 def loudness_gains(waves: Mapping[str, Tensor]) -> dict[str, float]:
-    """Gains that bring channels (T,) to one loudness (ITU-R BS.1770); all are lowered when one would clip.
-
-    The residual takes the gain of the noisy channel: it must sound as loud as the noise that was removed.
-    """
+    """Gains that bring channels (T,) to one loudness (ITU-R BS.1770), lower for all when one would clip."""
     samples = torch.stack(list(waves.values()))  # (N, T)
     long_enough = F.pad(samples, (0, max(0, SAMPLE_RATE // 2 - samples.shape[1])))  # BS.1770 wants 0.4 s
     loudness = AF.loudness(long_enough[:, None], SAMPLE_RATE).nan_to_num(LOUDNESS, neginf=LOUDNESS)  # NaN: inaudible
     gains = dict(zip(waves, (10 ** ((LOUDNESS - loudness) / 20)).tolist(), strict=True))
-    gains |= {"residual": gains["noisy"]} if "residual" in waves else {}
+    if "residual" in waves:
+        gains["residual"] = gains["noisy"]  # it must sound as loud as what was removed
     peak = max(0.99, *(gains[name] * float(wave.abs().max()) for name, wave in waves.items()))
     return {name: gain * 0.99 / peak for name, gain in gains.items()}
 
 
 def player_sound(waves: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Channels (T,) as the player wants them, with their `loudness_gains`.
-
-    ``audio`` is int16 (N, T), divided by ``peak``. ``mels`` is uint8 (N, F, 64): log-mel spectrograms on one scale, on
-    which 255 is the maximum of all channels and 0 is ``range_db`` below it.
-    """
+    """Channels (T,) for the player, with their `loudness_gains`; ``audio``, int16 (N, T), is divided by ``peak``
+    and ``mels``, uint8 (N, F, 64), log-mel spectrograms with 255 at the maximum of all and 0 ``range_db`` below it."""
     gains, samples = loudness_gains(waves), torch.stack(list(waves.values()))  # (N, T)
     peak = max(float(samples.abs().max()), 1e-6)
     decibels = log_mel(samples)  # (N, 64, F)

@@ -35,17 +35,14 @@ class VoteError(sounds.SoundError):
 def draw_trials(plan: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     """Draw `count` rows of a contamination plan without replacement; the same seed and count draw the same trials.
 
-    Which run comes first and which is X are coin flips. If they were balanced, answers would depend on each other, and
-    the binomial interval would not be exact.
-
-    Returns: A row per trial: utterance (its path), noise_type, snr_db, trial (from 0), row (of the plan), and "A" or
-        "B" as first, second and x. VoteError: more trials than rows, or none.
+    Returns a row per trial: utterance (its path), noise_type, snr_db, trial (from 0), row (of the plan), and "A" or "B"
+    as first, second and x. VoteError: more trials than rows, or none.
     """
     if not 1 <= count <= len(plan):
         raise VoteError(f"{count} trials asked for; there are 1 to {len(plan)}, one an utterance.")
     rng = np.random.default_rng([seed, count])  # a longer series must not begin with what was voted on already
     rows = rng.permutation(len(plan))[:count]
-    first, x = rng.choice(["A", "B"], size=(2, count))
+    first, x = rng.choice(["A", "B"], size=(2, count))  # coin flips; were they balanced, answers would be dependent
     drawn = plan.iloc[rows].reset_index(drop=True).rename(columns={"path": "utterance"})
     drawn = drawn[["utterance", "noise_type", "snr_db"]].assign(trial=range(count), row=rows, first=first, x=x)
     return drawn.assign(second=np.where(first == "A", "B", "A"))
@@ -74,9 +71,8 @@ def read_votes(file: Path) -> pd.DataFrame:
 def count_votes(votes: pd.DataFrame) -> pd.DataFrame:
     """Count the votes of each kind and pair of runs, all voters together; only series of trials that are complete.
 
-    Returns: kind, run_a, run_b, votes, successes (votes for A; right answers in abx), share, low and high (its exact,
-        Clopper-Pearson, 95 % interval), p (two-sided, against one half). Votes count as independent, which several
-        votes of one voter are not quite.
+    Returns kind, run_a, run_b, votes, successes (votes for A; right answers in abx), share, its exact (Clopper-Pearson)
+    95 % interval low to high, two-sided p against one half. Votes of one voter are counted as independent.
     """
     votes = votes.groupby(list(SESSION)).filter(lambda series: len(series) >= series.trials.iloc[-1])
     rows = []

@@ -25,7 +25,6 @@ Doublings = Annotated[int, Field(strict=True, ge=1, le=20)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
 Numbers = Annotated[tuple[Number, ...], _several, Field(min_length=1)]
 Names = Annotated[tuple[str, ...], _several, Field(min_length=1)]
-Wave = Literal["clean", "noisy"]
 StrategyName = Literal[tuple(STRATEGIES)]
 _ALL_SPLITS, _BOTH_NOISES = Field(min_length=3), Field(min_length=2)
 
@@ -82,8 +81,8 @@ class Config(BaseModel):
     stem: tuple[Count, Count, Count] | None = None  # (window, hop, bands) in samples, of a classifier on the wave
     mix_channels: Count = 64  # (open) width of BN-Mix's convolution
 
-    train_input: Wave | None = None  # None: the strategy's own
-    test_input: Wave | None = None
+    train_input: Literal["clean", "noisy"] | None = None  # None: the strategy's own
+    test_input: Literal["clean", "noisy"] | None = None
     optimizer: Literal["adam", "adamw"] = "adam"  # (open)
     learning_rate: Positive = 1e-3  # (open)
     weight_decay: Annotated[Number, Field(ge=0)] = 0.0
@@ -215,6 +214,6 @@ def _in_words(error: dict[str, Any]) -> str:
         return unknown("parameter", name.rpartition(".")[2], owner.model_fields)
     if error["type"] == "literal_error":
         return unknown(name, error["input"], re.findall(r"'([^']+)'", error["ctx"]["expected"]))
-    problem = error["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
-    problem = "a value is missing" if error["type"] == "missing" else problem
+    message = "a value is missing" if error["type"] == "missing" else error["msg"]
+    problem = message.removeprefix("Value error, ").replace("Input should", "must", 1)
     return f"{name}={error['input']!r:.200}: {problem}" if error["loc"] else problem

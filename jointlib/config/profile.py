@@ -20,9 +20,7 @@ _OF_ANY_RUN = {"strategy", "alpha", "seed", *(name for name, entry in _FIELDS.it
 def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
     """Read a profile, by name or by the path of a YAML file, and override some of its parameters.
 
-    A profile may name another one as its ``base`` and hold only what differs.
-
-    Raises ConfigError: names the profile, parameter and value, and what would be right.
+    A profile may name a ``base`` and hold only what differs. ConfigError names profile, parameter, value and remedy.
     """
     values = _read_profile(profile) | {"profile": Path(profile).stem}
     plain = Config(**values)
@@ -39,17 +37,15 @@ def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config
 
     So each field of Config can be given to papermill in capitals, and a misspelt one stops the notebook at once. None
     leaves a parameter to the profile, unless None is one of its values (``STEM = None``). What later cells of the
-    notebook bind is no parameter when it runs again: imported classes and constants, tensors, tables.
-
-    Raises ConfigError: an unknown parameter, one in small letters, or a value that is not written out.
+    notebook bind is no parameter when it runs again: imported classes and constants, tensors, tables. ConfigError: an
+    unknown parameter, one in small letters, or a value that is not written out.
     """
     constants = [name for name in vars(jointlib) if name.isupper()]
     computed = [name for name in scope if name.isupper() and name.lower() in _FIELDS and not _literal(scope[name])]
     if computed:
         raise ConfigError(f"{', '.join(computed)}: write the value out, as a number, text, or a list of them")
     scope = {name: value for name, value in scope.items() if _literal(value) and name not in constants}
-    small = [name for name in scope if name in _FIELDS]
-    if small:
+    if small := [name for name in scope if name in _FIELDS]:
         raise ConfigError(f"parameters of a notebook are written in capitals: {', '.join(small).upper()}")
     given = {name.lower(): value for name, value in scope.items() if name.isupper() and name not in own}
     unset = {name for name, entry in _FIELDS.items() if type(None) not in get_args(entry.annotation)}
@@ -87,8 +83,7 @@ def _read_profile(profile: str | Path, seen: tuple[str | Path, ...] = ()) -> dic
         raise ConfigError(f"{path}: not readable as YAML ({error})") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected lines of NAME: VALUE, found {type(values).__name__}")
-    strange = sorted(map(str, set(values) - set(_FIELDS) - {"base"}))
-    if strange:
+    if strange := sorted(map(str, set(values) - set(_FIELDS) - {"base"})):
         raise ConfigError("; ".join(f"{path}: {unknown('parameter', name, _FIELDS)}" for name in strange))
     base = values.pop("base", None)
     if base in seen:

@@ -34,10 +34,7 @@ _SINC = {"lowpass_filter_width": 64, "rolloff": 0.9475937167399596, "beta": 14.7
 
 
 def read_audio(path: Path | BinaryIO) -> tuple[Tensor, int]:
-    """Read any format that soundfile reads, from a path or an open file, as mono float32 (T,) with its own rate in Hz.
-
-    Raises ValueError if it cannot be read as audio, ends early, holds no sample, or holds NaN or infinity.
-    """
+    """Anything that soundfile reads: mono float32 (T,), and its rate in Hz. ValueError: unreadable, cut, not finite."""
     wave, sample_rate = _read_channels(path)
     return torch.from_numpy(wave.mean(axis=1)), sample_rate
 

@@ -45,11 +45,8 @@ class _Convolve(torch.autograd.Function):
 
 
 def _channel_products(left: Tensor, right: Tensor) -> Tensor:
-    """Sum over B and T of the products of each channel with each: (B, C, T), (B, D, T) -> (C, D).
-
-    Computed as the weight gradient of a convolution with one tap, which oneDNN finds twice as fast where `left` is the
-    wider one and the samples come in tiles.
-    """
+    """Sum over B and T of the products of each channel with each: (B, C, T), (B, D, T) -> (C, D)."""
+    # oneDNN finds the weight gradient of a convolution with one tap twice as fast with a wider `left`, and in tiles
     if left.shape[1] < right.shape[1]:
         return _channel_products(right, left).t()
     rows = [part.transpose(1, 2).flatten(0, 1) for part in (left, right)]  # (B * T, C) and (B * T, D)
@@ -84,15 +81,12 @@ def _gradient(of: str, gradient: Tensor, x: Tensor, weight: Tensor, padding: int
 
 
 class FastDepthwiseConv(nn.Conv1d):
-    """A depthwise convolution that keeps the length.
-
-    oneDNN is slow with a dilation d, so it is computed without one: samples that are d apart become neighbours, in d
-    times as many channels.
-    """
+    """A depthwise convolution that keeps the length."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not is_channels_last(x):
             return super().forward(x)
+        # oneDNN is slow with a dilation d: without one, samples d apart become neighbours, in d times as many channels
         length, channels, dilation = x.shape[-1], x.shape[1], self.dilation[0]
         rows = x.transpose(1, 2)  # (B, T, C)
         if length % dilation:

@@ -34,8 +34,7 @@ def enhance_file(run: Run, source: Path, target: Path) -> dict[str, object]:
 def enhance_folder(run: Run, source: Path, output: Path) -> pd.DataFrame:
     """Process a file, or every audio file below a folder, into `output`, and write predictions.csv there.
 
-    Raises FileNotFoundError: no audio at `source`.
-    Raises ValueError: lists every file that could not be read, after the others are done.
+    FileNotFoundError: no audio there. ValueError lists every file that could not be read, after the others are done.
     """
     found = [source] if source.is_file() else sorted(source.rglob("*"))
     files = [file for file in found if file.suffix.lower() in ENDINGS and file.is_file() and output not in file.parents]

@@ -93,10 +93,7 @@ def against_snr(
 
 
 def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
-    """Accuracy against speech quality, every cell a point with its 95 % intervals: the paper's trade-off.
-
-    The fuller a marker of a joint strategy, the larger its alpha.
-    """
+    """The paper's trade-off: accuracy against quality, each cell with 95 % intervals, the fuller the larger alpha."""
     accuracy, heard = (cells(scores, name) for name in ("correct", f"{quality}_enhanced"))
     both = accuracy.merge(heard, on=["strategy", "alpha"], suffixes=("_accuracy", "_quality"))
     figure, axis = plt.subplots(figsize=(8.8, 5.4))

@@ -37,9 +37,7 @@ def fit(config: Config, data: Data | None = None) -> Path:
     A second process that wants the same run waits for the first.
 
     Raises FileExistsError: the folder holds a run of another configuration, or something that is no run.
-    Raises CorpusError, FileNotFoundError: as `load_data`.
-    Raises FloatingPointError: loss or gradient is no longer a finite number; names the step, the batch's utterances,
-        the learning rate and the last good checkpoint.
+    Raises CorpusError, FileNotFoundError, FloatingPointError: as `load_data` and `train`.
     Raises OSError: the results folder cannot be written (full, read-only); what was there is as it was.
     """
     folder = run_folder(config)

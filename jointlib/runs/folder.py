@@ -52,8 +52,7 @@ def environment(config: Config) -> dict[str, Any]:
 def check_identity(folder: Path, config: Config) -> None:
     """Raise FileExistsError if a folder, finished or not, was trained with another configuration."""
     stored, wanted = read_json(folder / "config.json"), identity(config)
-    differing = [name for name in wanted if stored.get(name) != wanted[name]]
-    if differing:
+    if differing := [name for name in wanted if stored.get(name) != wanted[name]]:
         both = "; ".join(f"{name}: {stored.get(name)!r} there, {wanted[name]!r} now" for name in differing)
         remedy = "remove it, or give the new one a profile of its own"
         raise FileExistsError(f"{folder} was made with another configuration ({both}); {remedy}")

@@ -94,8 +94,7 @@ class Run:
 def load_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
     """Load a finished run: ``load_run("results/quick/runs/jt_alpha0.5_seed0").process(wave, sample_rate)``.
 
-    Raises FileNotFoundError: the folder does not hold a finished run.
-    Raises UnusableFile: names the file that cannot be used. Nothing in a run folder is ever executed.
+    FileNotFoundError: no finished run there. UnusableFile names the file that cannot be used; nothing is ever executed.
     """
     folder = Path(folder)
     if not finished(folder):

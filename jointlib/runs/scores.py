@@ -21,11 +21,9 @@ def read_scores(results: Path, variant: str = "") -> pd.DataFrame:
     """per_utterance.csv of every finished run of a profile and variant, with strategy, alpha and seed.
 
     What a variant's start (``init=...``) does not touch, such as a classifier alone, is taken from the runs without it.
-
-    Raises FileNotFoundError: there is no finished run.
+    FileNotFoundError: there is no finished run.
     """
-    runs = list_runs(results)
-    rest = without_init(variant)
+    runs, rest = list_runs(results), without_init(variant)
     own = runs[runs.variant == variant]
     baselines = runs.strategy.map(lambda name: STRATEGIES[name].alpha is not None) & ~runs.strategy.isin(own.strategy)
     runs = pd.concat([own, runs[baselines & (runs.variant == rest)]]) if rest != variant else own
@@ -48,9 +46,8 @@ def interval(values: pd.Series, speakers: pd.Series, seed: int = 0) -> tuple[flo
     """Mean over utterances and its 95 % interval, by bootstrap over speakers (utterances of one voice go together).
 
     A percentile interval of few speakers is too narrow (24 of them: 0.92 in place of 0.95). It is taken wider by what a
-    t interval is wider than a normal one (Hesterberg's expanded percentile interval, 2015).
-
-    Returns: mean, low, high; NaN values are left out, and the interval is NaN with fewer than two speakers.
+    t interval is wider than a normal one (Hesterberg's expanded percentile interval, 2015). Returns mean, low, high;
+    NaN values are left out, and the interval is NaN with fewer than two speakers.
     """
     kept = values.notna()
     grouped = values[kept].groupby(speakers[kept])
@@ -76,11 +73,8 @@ def interval(values: pd.Series, speakers: pd.Series, seed: int = 0) -> tuple[flo
 
 
 def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Every (strategy, alpha) of a column of per_utterance.csv, seeds together.
-
-    Returns: strategy, alpha, value, low, high, seeds, utterances; guessing: whether a classifier of any seed has learnt
-        nothing (see `evaluate.remark`).
-    """
+    """Each (strategy, alpha) of a column of per_utterance.csv, seeds together: strategy, alpha, value, low, high,
+    seeds, utterances, and guessing, whether a classifier of any seed has learnt nothing (see `evaluate.remark`)."""
     rows = []
     for (strategy, alpha), group in scores.groupby(["strategy", "alpha"]):
         if metric in group and group[metric].notna().any():

@@ -55,10 +55,7 @@ def compare(scores: pd.DataFrame, number: int, classifier: str = "classifier_cle
 
 
 def paper_table(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:
-    """A table in the paper's layout: a row a strategy, a column an alpha; "ours [95 % interval] (published)".
-
-    A dagger marks a classifier that has learnt nothing, see `legend`.
-    """
+    """A table as in the paper, a column an alpha: "ours [95 % interval] (published)"; † is explained by `legend`."""
     table = TABLES[number]
     columns = [f"alpha = {alpha:g}" for alpha in ALPHAS]
     layout = pd.DataFrame("", index=[_title(row) for row in table.rows], columns=columns)

@@ -34,9 +34,8 @@ class Synthesizer:
     def say(self, text: str, voice: str, rate: int = 175, pitch: int = 50, seed: int = 0) -> np.ndarray:
         """Speak a text: float32 (T,) in [-1, 1] at `sample_rate` Hz.
 
-        `voice` is an accent and a variant, such as ``"en-us+f3"``; `rate` is in words per minute; `pitch` is 0 to 100,
-        with 50 for the voice's own; `seed` is that of the breath noise. Raises ValueError if there is no such voice, or
-        it says nothing.
+        `voice` is an accent and a variant, such as ``"en-us+f3"``; `rate` in words per minute; `pitch` 0 to 100, 50 is
+        the voice's own; `seed` of the breath noise. ValueError if there is no such voice, or it says nothing.
         """
         if voice != self._voice:  # loading a voice takes ten times as long as speaking with it
             if self._library.espeak_SetVoiceByName(voice.encode()):

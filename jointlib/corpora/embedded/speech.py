@@ -43,8 +43,7 @@ def phrasings(intent: tuple[str, str, str]) -> list[str]:
 def speakers(settings: EmbeddedCorpus) -> dict[str, list[dict]]:
     """Speakers of each split: id, voice (accent and variant), pitch (0 to 100), rate (words per minute) and tract.
 
-    No accent and variant pair is in two splits, nor is a variant (the shape of a voice). `tract` is the relative length
-    of the vocal tract: it scales all formants, which makes more voices than espeak-ng's variants.
+    No variant (shape of a voice) is in two splits. `tract`, the relative length of the vocal tract, scales formants.
     """
     rng = np.random.default_rng([settings.seed, 1])
     variants = rng.permutation(COMMANDS["variants"])  # of the 50, 10 valid's and 10 test's: voices that train lacks
