@@ -1,7 +1,6 @@
 """Joint training of speech enhancement and intent classification on the raw wave (Ali, Falavigna, Brutti 2022).
 
-The method: waveunet, tcn, strategies, losses, train, evaluate. Everything else is in rooms, each of which may import
-only from those before it: support, (the method), config, corpora, fast_cpu, runs, audition.
+The method is in files, all else in rooms. Imports go one way: audition, runs, corpora, config, the method, support.
 """
 
 SAMPLE_RATE = 16_000  # Hz, of everything inside the library

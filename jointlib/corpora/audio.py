@@ -40,7 +40,7 @@ def read_audio(path: Path | BinaryIO) -> tuple[Tensor, int]:
 
 
 def _read_channels(path: Path | BinaryIO) -> tuple[np.ndarray, int]:
-    """float32 (T, channels) and the rate in Hz."""
+    """float32 (T, channels) and the rate in Hz; ValueError if unreadable, cut off, empty, or with NaN or infinity."""
     try:
         with soundfile.SoundFile(path) as audio:
             wave, announced, sample_rate = audio.read(dtype="float32", always_2d=True), audio.frames, audio.samplerate
@@ -85,11 +85,8 @@ def resample(wave: Tensor, sample_rate: int, new_rate: int = SAMPLE_RATE) -> Ten
 
 
 def pack(files: Sequence[Path], cache: Path | str, title: str) -> PackedAudio:
-    """Read files as 16 kHz mono into one memory-mapped array; from the cache when their contents are known.
-
-    The cache is found by the files' contents; names, sizes and times only save reading unchanged files again. A file
-    that cannot be read has no samples; its row of `sources` says why.
-    """
+    """Read files as 16 kHz mono into one memory-mapped array; a spoilt one has no samples, and `sources` says why."""
+    # the cache is found by the files' contents; names, sizes and times only save reading unchanged files again
     cache, stats = Path(cache), zip(files, map(Path.stat, files), strict=True)
     names = [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats]
     seen = cache / "seen" / _digest(json.dumps([_FORMAT, names]))

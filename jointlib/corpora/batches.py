@@ -71,13 +71,12 @@ class Data:
 
 def check_sources(config: Config) -> None:
     """Raise FileNotFoundError when a corpus has to be downloaded first, saying what and where to put it."""
-    wanted = {config.corpus: "Fluent Speech Commands, or speech laid out like it"}
+    wanted = {ROOT / config.corpus: "Fluent Speech Commands, or speech laid out like it"}
     for name in ("noise_train", "noise_test"):
-        wanted[f"{config.noise}/{name}"] = f"MS-SNSD's {name}, or noises named like them"
-    missing = {ROOT / path: what for path, what in wanted.items() if not (ROOT / path).is_dir()}
+        wanted[ROOT / config.noise / name] = f"MS-SNSD's {name}, or noises named like them"
+    missing = [f"{folder} is missing: it holds {what}" for folder, what in wanted.items() if not folder.is_dir()]
     if missing and config.embedded is None:
-        lines = [f"{folder} is missing: it holds {what}" for folder, what in missing.items()]
-        raise FileNotFoundError("\n".join([*lines, f"{ROOT / 'data/README.md'} says where to get each."]))
+        raise FileNotFoundError("\n".join([*missing, f"{ROOT / 'data/README.md'} says where to get each."]))
 
 
 def sources(config: Config) -> tuple[Path, Path]:

@@ -60,23 +60,17 @@ def mix(speech: Tensor, noise: Tensor, lengths: Tensor, snr_db: Tensor, mixer: s
 def draw_plan(
     corpus: Corpus, split: str, noises: Noises, snr_db: Sequence[float], seed: int = 0, number: int = 0
 ) -> pd.DataFrame:
-    """Draw noise, offset (samples) and SNR (dB) per utterance of a split; the same seed and number, the same plan.
-
-    The type is drawn first and then one of its files, so that types with many files are not more frequent. The noise
-    begins where its recording sounds. Returns a row per utterance: utterance (row of the corpus), path, noise (row of
-    `noises`), noise_file, noise_type, offset and snr_db.
-    """
+    """Draw noise, offset (samples) and SNR (dB) per utterance of a split; the same seed and number, the same plan."""
     rng = np.random.default_rng([seed, SPLITS.index(split), number])
-    plan = corpus.split(split)[["path"]].reset_index(names="utterance")
+    plan = corpus.split(split)[["path"]].reset_index(names="utterance")  # its row of the corpus
     files_of = [group.index.to_numpy() for _, group in noises.manifest.groupby("type")]
-    noise = np.array([rng.choice(files_of[kind]) for kind in rng.integers(len(files_of), size=len(plan))])
-    return plan.assign(
-        noise=noise,
-        noise_file=[file.name for file in noises.manifest.file[noise]],
-        noise_type=noises.manifest.type.to_numpy()[noise],
-        offset=[rng.choice(noises.sounding[file]) for file in noise],
-        snr_db=rng.choice(np.asarray(snr_db, dtype=float), size=len(plan)),
-    )
+    kinds = rng.integers(len(files_of), size=len(plan))  # type before file: many files make no type more frequent
+    plan["noise"] = np.array([rng.choice(files_of[kind]) for kind in kinds])  # rows of `noises`
+    plan["noise_file"] = [file.name for file in noises.manifest.file[plan.noise]]
+    plan["noise_type"] = noises.manifest.type.to_numpy()[plan.noise]
+    plan["offset"] = [rng.choice(noises.sounding[file]) for file in plan.noise]  # where it sounds
+    plan["snr_db"] = rng.choice(np.asarray(snr_db, dtype=float), size=len(plan))
+    return plan
 
 
 class Contaminator:

@@ -26,12 +26,10 @@ class CorpusError(ValueError):
 
 @dataclass
 class Corpus:
-    """A validated corpus.
+    """A validated corpus."""
 
-    `manifest` has a row per utterance: path, speaker, transcription, action, object, location, split, place (CSV, row
-    and path), intent ("action / object / location") and label (its index in `intents`).
-    """
-
+    # a row per utterance: path, speaker, transcription, action, object, location, split, place (CSV, row and path),
+    # intent ("action / object / location") and label (its index in `intents`)
     manifest: pd.DataFrame
     intents: list[str]  # the label set, taken from the train split, sorted
     audio: PackedAudio  # 16 kHz mono; file i is row i of the manifest
@@ -65,7 +63,14 @@ def read_all(root: Path, cache: Path | str | None = None) -> tuple[Corpus, list[
             problems.append(f"data/{split}_data.csv: {error}")
     manifest = pd.concat(tables, ignore_index=True)
     intents = sorted(manifest.intent[manifest.split == "train"].unique())
-    problems += _table_problems(manifest, intents)
+    problems += in_two_splits(manifest, "speaker", "speaker {!r}")
+    for column in ("path", "speaker", "action", "object", "location"):
+        problems += in_words(manifest[manifest[column] == ""], f"empty {column}; what an intent leaves open is none")
+    if len(intents) == 1:
+        problems.append(f"data/train_data.csv: {intents[0]!r} is the only intent; there is nothing to tell apart")
+    unknown = manifest[~manifest.intent.isin(intents)] if intents else manifest[:0]  # without train all would be
+    wrong = "intent {intent!r} is not in the train split, so it cannot be learnt; add it there or leave it out"
+    problems += in_words(unknown.drop_duplicates(["split", "intent"]), wrong)
     found = _path_problems(root, manifest.path)
     problems += in_words(manifest.assign(problem=found)[found != ""])
     manifest = manifest[found == ""].reset_index(drop=True)
@@ -97,17 +102,6 @@ def _read_split(root: Path, split: str) -> pd.DataFrame:
     return table.rename(columns={"speakerId": "speaker"}).assign(split=split, place=places, intent=intent)[~blank]
 
 
-def _table_problems(manifest: pd.DataFrame, intents: list[str]) -> list[str]:
-    problems = in_two_splits(manifest, "speaker", "speaker {!r}")
-    for column in ("path", "speaker", "action", "object", "location"):
-        problems += in_words(manifest[manifest[column] == ""], f"empty {column}; what an intent leaves open is none")
-    if len(intents) == 1:
-        problems.append(f"data/train_data.csv: {intents[0]!r} is the only intent; there is nothing to tell apart")
-    unknown = manifest[~manifest.intent.isin(intents)] if intents else manifest[:0]  # without train all would be
-    wrong = "intent {intent!r} is not in the train split, so it cannot be learnt; add it there or leave it out"
-    return problems + in_words(unknown.drop_duplicates(["split", "intent"]), wrong)
-
-
 def _path_problems(root: Path, paths: pd.Series) -> pd.Series:
     """Why each path cannot be used, empty where it can. Links are followed: nothing outside the corpus is read."""
     top, real_folder = os.path.realpath(root), functools.cache(os.path.realpath)
@@ -128,10 +122,8 @@ def _path_problems(root: Path, paths: pd.Series) -> pd.Series:
 def in_two_splits(table: pd.DataFrame, column: str, what: str) -> list[str]:
     """A line for each value that a column has in several splits, with its first place in each."""
     firsts = table.drop_duplicates([column, "split"])
-    return [
-        f"{what.format(value)} is in {' and in '.join(rows.place)}; it may be in one split only"
-        for value, rows in firsts[firsts.duplicated(column, keep=False)].groupby(column, sort=False)
-    ]
+    places = firsts[firsts.duplicated(column, keep=False)].groupby(column, sort=False).place.agg(" and in ".join)
+    return [f"{what.format(value)} is in {where}; it may be in one split only" for value, where in places.items()]
 
 
 def in_words(table: pd.DataFrame, template: str = "{problem}") -> list[str]:

@@ -1,7 +1,6 @@
 """What a folder of speech or of noise holds, and everything that is wrong or odd about it, with file and row."""
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +59,7 @@ def examine(path: Path | str, cache: Path | str | None = None) -> list[Diagnosis
     """Examine speech (``data/*_data.csv``), noise (``noise_train``, ``noise_test``), or both; CorpusError if none."""
     path = Path(path)
     found = [examine_speech(path, cache)] if list(path.glob("data/*_data.csv")) else []
-    if (path / "noise_train").is_dir() or (path / "noise_test").is_dir():
-        found.append(examine_noise(path, cache))
+    found += [examine_noise(path, cache)] if any((path / f"noise_{x}").is_dir() for x in ("train", "test")) else []
     if not found:
         raise CorpusError(path, ["holds neither data/train_data.csv nor noise_train; see data/README.md"])
     return found
@@ -88,14 +86,13 @@ def examine_noise(root: Path, cache: Path | str | None = None) -> Diagnosis:
     noises, errors, facts, warnings = [], [], pd.DataFrame(), []
     for name in ("noise_train", "noise_test"):
         try:
-            noises.append(Noises.read(root / name, cache=cache))
+            noises.append(part := Noises.read(root / name, cache=cache))
+            table, odd = _measured(part.manifest.assign(path=part.manifest.place), part.audio, NOISE_ODDITIES)
+            facts, warnings = pd.concat([facts, table.groupby("split").agg(**NOISE_FACTS).T], axis=1), warnings + odd
             if len(noises) == 2:
                 check_disjoint(*noises)
         except CorpusError as error:
             errors += error.problems
-    for part in noises:
-        table, odd = _measured(part.manifest.assign(path=part.manifest.place), part.audio, NOISE_ODDITIES)
-        facts, warnings = pd.concat([facts, table.groupby("split").agg(**NOISE_FACTS).T], axis=1), warnings + odd
     files, known = sorted(root.glob("noise_t*/*.*")), soundfile.available_formats()
     unread = [file for file in files if "_" not in file.stem and file.suffix[1:].upper() in known]
     warnings += first_few([f"{file}: not read; name it like {file.stem}_1{file.suffix}" for file in unread])
@@ -119,13 +116,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m jointlib.corpora.doctor", description=__doc__)
     parser.add_argument("path", type=Path, help="speech as Fluent Speech Commands is laid out, or noise as MS-SNSD is")
     parser.add_argument("--cache", type=Path, help="where read audio is kept; beside PATH by default")
-    given = parser.parse_args(arguments)
     try:
-        found = examine(given.path, given.cache)
+        found = examine(**vars(parser.parse_args(arguments)))
     except (CorpusError, OSError) as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
     print("\n\n".join(map(str, found)))
-    sys.exit(int(any(diagnosis.errors for diagnosis in found)))
+    raise SystemExit(int(any(diagnosis.errors for diagnosis in found)))
 
 
 if __name__ == "__main__":

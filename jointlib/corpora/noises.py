@@ -16,15 +16,11 @@ from jointlib.corpora.packed import PackedAudio
 
 @dataclass
 class Noises:
-    """Noise files of one folder.
-
-    `sounding` has, per file, the samples at which a tenth of a second above -60 dBFS RMS begins: recordings such as a
-    dog's bark hold long digital silence, which no gain brings to an SNR.
-    """
+    """Noise files of one folder, and where they sound: no gain brings a dog's long digital silences to an SNR."""
 
     manifest: pd.DataFrame  # a row per file: file, type (Typing of Typing_3.wav), split (the folder), place (the file)
     audio: PackedAudio  # 16 kHz mono; file i is row i of the manifest
-    sounding: list[np.ndarray]
+    sounding: list[np.ndarray]  # per file, the samples at which a tenth of a second above -60 dBFS RMS begins
 
     @classmethod
     def read(cls, folder: Path | str, types: Sequence[str] | None = None, cache: Path | str | None = None) -> "Noises":

@@ -15,15 +15,13 @@ def inside(lengths: Tensor, length: int) -> Tensor:
 
 @dataclass
 class PackedAudio:
-    """Waveforms of many files end to end.
-
-    `sources` has a row per file: the sample_rate (Hz) and channels it had, its rms, clipped (share of samples at full
-    scale), problem (why it cannot be used; empty otherwise) and digest (a hash of its samples here).
-    """
+    """Waveforms of many files end to end."""
 
     samples: Tensor  # int16, all files, and possibly more behind them
     starts: Tensor  # int64 (N,)
     lengths: Tensor  # int64 (N,), in samples
+    # a row per file: the sample_rate (Hz) and channels it had, its rms, clipped (share of samples at full scale),
+    # problem (why it cannot be used; empty otherwise) and digest (a hash of its samples here)
     sources: pd.DataFrame = field(default_factory=pd.DataFrame)
     margin: int = 0  # how many samples of its own beginning follow each file
 
@@ -48,7 +46,11 @@ class PackedAudio:
     def loops(self, index: Tensor, offsets: Tensor, length: int) -> Tensor:
         """Read `length` samples of files `index` (B,) from `offsets` (B,) on, starting over at a file's end."""
         if self._looped is None or self._looped.margin < length:
-            self._looped = self._repeated(1 << (length - 1).bit_length())
+            margin = 1 << (length - 1).bit_length()
+            files = self.samples[: int(self.lengths.sum())].split(self.lengths.tolist())
+            copies = [file.repeat(1 + -(-margin // len(file)))[: len(file) + margin] for file in files]
+            lengths = self.lengths + margin
+            self._looped = PackedAudio(torch.cat(copies), lengths.cumsum(0) - lengths, lengths, margin=margin)
         return self._looped._rows(self._looped.starts[index] + offsets % self.lengths[index], length)
 
     def _rows(self, starts: Tensor, length: int) -> Tensor:
@@ -57,10 +59,3 @@ class PackedAudio:
             self.samples = torch.nn.functional.pad(self.samples, (0, self._last + length - len(self.samples)))
         every = self.samples.as_strided((len(self.samples) - length + 1, length), (1, 1))
         return every.index_select(0, starts).float().mul_(1 / 32768)
-
-    def _repeated(self, margin: int) -> "PackedAudio":
-        """Every file and, behind it, `margin` samples of its repetition."""
-        files = self.samples[: int(self.lengths.sum())].split(self.lengths.tolist())
-        copies = [file.repeat(1 + -(-margin // len(file)))[: len(file) + margin] for file in files]
-        lengths = self.lengths + margin
-        return PackedAudio(torch.cat(copies), lengths.cumsum(0) - lengths, lengths, margin=margin)

@@ -17,8 +17,7 @@ from jointlib.runs.folder import title
 from jointlib.runs.scores import cells, noisy_cell
 from jointlib.strategies import STRATEGIES
 
-# How each strategy joins front-end and back-end; blue parts are trained, no gradient crosses a dashed arrow.
-ARCHITECTURES = Path(__file__).with_name("architectures.svg")
+ARCHITECTURES = Path(__file__).with_name("architectures.svg")  # trained parts are blue, dashed arrows pass no gradient
 # Colour-blind safe; the paper's strategies have the strongest colours.
 _ORDER = [sns.color_palette("colorblind", 10)[place] for place in (7, 9, 8, 6, 5, 0, 4, 1, 2, 3)]
 _TITLES = {name: row.title for name, row in STRATEGIES.items()}

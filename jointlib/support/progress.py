@@ -19,8 +19,8 @@ class Progress(tqdm):
         notebook = shell is not None and getattr(shell.get_ipython(), "kernel", None) is not None
         log = not notebook and not sys.stderr.isatty()
         self._show = self._in_notebook if notebook else self._in_log if log else super().display
-        often = {"mininterval": 0, "miniters": max(1, total // 10)} if log else {"mininterval": 0.5}
-        file = io.StringIO() if notebook else sys.stderr
+        often = {"mininterval": 0, "miniters": max(1, -(-total // 10))} if log else {"mininterval": 0.5}
+        file = io.StringIO() if notebook or log else sys.stderr
         form = "{desc}  {n_fmt}/{total_fmt}  {elapsed} < {remaining}{postfix}"
         super().__init__(total=total, desc=title, initial=done, file=file, bar_format=form, dynamic_ncols=True, **often)
 
@@ -35,7 +35,9 @@ class Progress(tqdm):
         self._show(msg, pos)
 
     def _in_log(self, *_) -> None:
-        print(str(self), file=sys.stderr, flush=True)
+        if self._handle != self.n:  # tqdm shows the last state twice
+            print(str(self), file=sys.stderr, flush=True)
+        self._handle = self.n
 
     def _in_notebook(self, *_) -> None:
         from IPython.display import HTML, display

@@ -1,7 +1,6 @@
 """Spoken commands by espeak-ng, in the layout of Fluent Speech Commands."""
 
 import uuid
-from collections.abc import Iterator
 from itertools import chain, count, islice, product
 from pathlib import Path
 
@@ -23,12 +22,10 @@ def intents() -> list[tuple[str, str, str]]:
     rooms = COMMANDS["rooms"]
     switched = [("lamp", "none"), ("music", "none"), *product(["lights"], rooms)]
     turned = [("volume", "none"), *product(["heat"], rooms)]
-    return [
-        *((action, *slots) for action, slots in product(["activate", "deactivate"], switched)),
-        *((action, *slots) for action, slots in product(["increase", "decrease"], turned)),
-        *(("change language", language, "none") for language in COMMANDS["languages"]),
-        *(("bring", item, "none") for item in COMMANDS["items"]),
-    ]
+    slots = {"activate": switched, "deactivate": switched, "increase": turned, "decrease": turned}
+    slots["change language"] = product(COMMANDS["languages"], ["none"])
+    slots["bring"] = product(COMMANDS["items"], ["none"])
+    return [(action, thing, room) for action, pairs in slots.items() for thing, room in pairs]
 
 
 def phrasings(intent: tuple[str, str, str]) -> list[str]:
@@ -41,34 +38,22 @@ def phrasings(intent: tuple[str, str, str]) -> list[str]:
 
 
 def speakers(settings: EmbeddedCorpus) -> dict[str, list[dict]]:
-    """Speakers of each split: id, voice (accent and variant), pitch (0 to 100), rate (words per minute) and tract.
-
-    No variant (shape of a voice) is in two splits. `tract`, the relative length of the vocal tract, scales formants.
-    """
+    """Speakers of each split: id, voice (accent and variant), pitch (0 to 100), rate (words per minute) and tract."""
     rng = np.random.default_rng([settings.seed, 1])
-    variants = rng.permutation(COMMANDS["variants"])  # of the 50, 10 valid's and 10 test's: voices that train lacks
+    # 10 of the 50 variants, the shapes of voices, are valid's and 10 test's: none is in two splits, with any accent
+    variants = rng.permutation(COMMANDS["variants"])
     voices = {}
     for split, names in (("valid", variants[:10]), ("test", variants[10:20]), ("train", variants[20:])):
         voices[split] = rng.permutation(["+".join(pair) for pair in product(COMMANDS["accents"], names)])
 
     def speaker(split: str, number: int) -> dict:
         low, high = settings.words_per_minute
+        # tract: the vocal tract's relative length scales all formants, for more voices than espeak-ng's variants
         pitch, rate, tract = rng.integers(30, 70), rng.integers(low, high + 1), rng.uniform(0.92, 1.08)
         about = {"pitch": int(pitch), "rate": int(rate), "tract": round(float(tract), 3)}
         return {"id": f"{split}{number:03d}", "voice": str(voices[split][number]), **about}
 
     return {split: [speaker(split, number) for number in range(settings.speakers[split])] for split in SPLITS}
-
-
-def _utterances(settings: EmbeddedCorpus, split: str) -> Iterator[tuple[dict, tuple, str]]:
-    """Yield (speaker, intent, text), speaker by speaker, all wordings in an order of each speaker's own."""
-    texts = [(intent, text) for intent in intents() for text in phrasings(intent)[: settings.phrasings]]
-    people = speakers(settings)[split]
-    for number, speaker in enumerate(people):
-        rng = np.random.default_rng([settings.seed, 2, SPLITS.index(split), number])
-        rounds = chain.from_iterable(rng.permutation(len(texts)) for _ in count())
-        for index in islice(rounds, len(range(number, settings.utterances[split], len(people)))):
-            yield speaker, *texts[index]
 
 
 def speak(text: str, speaker: dict, rng: np.random.Generator) -> np.ndarray:
@@ -84,13 +69,17 @@ def speak(text: str, speaker: dict, rng: np.random.Generator) -> np.ndarray:
 
 
 def write_split(root: Path, settings: EmbeddedCorpus, split: str) -> None:
-    """Write one split's wav files and CSV under `root`, the dataset's folder."""
-    rng = np.random.default_rng([settings.seed, 3, SPLITS.index(split)])
-    rows = []
-    for speaker, (action, thing, room), text in _utterances(settings, split):
-        path = Path("wavs/speakers", speaker["id"], f"{uuid.UUID(bytes=rng.bytes(16), version=4)}.wav")
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(root / path, speak(text, speaker, rng), SAMPLE_RATE, subtype="PCM_16")
-        rows.append((path.as_posix(), speaker["id"], text.capitalize(), action, thing, room))
+    """Write one split's wav files and CSV under `root`, the dataset's folder, speaker by speaker."""
+    texts = [(text, intent) for intent in intents() for text in phrasings(intent)[: settings.phrasings]]
+    rng, people, rows = np.random.default_rng([settings.seed, 3, SPLITS.index(split)]), speakers(settings)[split], []
+    for number, speaker in enumerate(people):
+        shuffle = np.random.default_rng([settings.seed, 2, SPLITS.index(split), number]).permutation
+        rounds = chain.from_iterable(shuffle(len(texts)) for _ in count())  # all wordings, in orders of their own
+        for index in islice(rounds, len(range(number, settings.utterances[split], len(people)))):
+            text, intent = texts[index]
+            path = Path("wavs/speakers", speaker["id"], f"{uuid.UUID(bytes=rng.bytes(16), version=4)}.wav")
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(root / path, speak(text, speaker, rng), SAMPLE_RATE, subtype="PCM_16")
+            rows.append((path.as_posix(), speaker["id"], text.capitalize(), *intent))
     (root / "data").mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows, columns=COLUMNS).to_csv(root / "data" / f"{split}_data.csv")

@@ -15,30 +15,25 @@ from jointlib.corpora.embedded.speech import write_split
 
 
 def ensure_embedded(folder: Path, settings: EmbeddedCorpus) -> None:
-    """Write the embedded corpus and noises into `folder`, unless they are there.
-
-    The folder appears under its name when it is complete. Raises FileExistsError if it was made with other settings.
-    """
+    """Write the embedded corpus and noises into `folder`, unless they are there; FileExistsError if others are."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     record, wanted = folder / "embedded.json", settings.model_dump(mode="json")
     with FileLock(folder.with_name(f"{folder.name}.lock")):  # another process may have the same idea
-        if not record.exists():
-            _write(folder, settings, json.dumps(wanted, indent=2))
-        elif json.loads(record.read_text()) != wanted:
+        if record.exists() and json.loads(record.read_text()) == wanted:
+            return
+        if record.exists():
             raise FileExistsError(f"{record}: made with other settings than {wanted}; remove {folder} to make it anew")
-
-
-def _write(folder: Path, settings: EmbeddedCorpus, record: str) -> None:
-    if folder.exists():
-        raise FileExistsError(f"{folder} is no embedded corpus; give the profile `embedded: null` to read it as it is")
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    dataset, noises = partial / "fluent_speech_commands_dataset", partial / "MS-SNSD"
-    # espeak-ng carries state from one utterance to the next, so each part is made by a fresh process: the same bytes
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        jobs = [pool.submit(write_split, dataset, settings, split) for split in SPLITS]
-        jobs += [pool.submit(write_noise, noises, settings, split) for split in ("train", "test")]
-        for job in jobs:
-            job.result()
-    (partial / "embedded.json").write_text(record)
-    partial.rename(folder)
+        if folder.exists():
+            remedy = "give the profile `embedded: null` to read it as it is"
+            raise FileExistsError(f"{folder} is no embedded corpus; {remedy}")
+        partial = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        dataset, noises = partial / "fluent_speech_commands_dataset", partial / "MS-SNSD"
+        # espeak-ng carries state from one utterance to the next; a fresh process for each part makes the same bytes
+        with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+            jobs = [pool.submit(write_split, dataset, settings, split) for split in SPLITS]
+            jobs += [pool.submit(write_noise, noises, settings, split) for split in ("train", "test")]
+            for job in jobs:
+                job.result()
+        (partial / "embedded.json").write_text(json.dumps(wanted, indent=2))
+        partial.rename(folder)  # it appears under its name when it is complete
