@@ -63,14 +63,7 @@ def read_all(root: Path, cache: Path | str | None = None) -> tuple[Corpus, list[
             problems.append(f"data/{split}_data.csv: {error}")
     manifest = pd.concat(tables, ignore_index=True)
     intents = sorted(manifest.intent[manifest.split == "train"].unique())
-    problems += in_two_splits(manifest, "speaker", "speaker {!r}")
-    for column in ("path", "speaker", "action", "object", "location"):
-        problems += in_words(manifest[manifest[column] == ""], f"empty {column}; what an intent leaves open is none")
-    if len(intents) == 1:
-        problems.append(f"data/train_data.csv: {intents[0]!r} is the only intent; there is nothing to tell apart")
-    unknown = manifest[~manifest.intent.isin(intents)] if intents else manifest[:0]  # without train all would be
-    wrong = "intent {intent!r} is not in the train split, so it cannot be learnt; add it there or leave it out"
-    problems += in_words(unknown.drop_duplicates(["split", "intent"]), wrong)
+    problems += _table_problems(manifest, intents)
     found = _path_problems(root, manifest.path)
     problems += in_words(manifest.assign(problem=found)[found != ""])
     manifest = manifest[found == ""].reset_index(drop=True)
@@ -100,6 +93,18 @@ def _read_split(root: Path, split: str) -> pd.DataFrame:
     places = [f"{name}, row {row}: {repr(path)[1:-1]:.200}" for row, path in enumerate(table.path, start=2)]
     intent = table.action + " / " + table.object + " / " + table.location
     return table.rename(columns={"speakerId": "speaker"}).assign(split=split, place=places, intent=intent)[~blank]
+
+
+def _table_problems(manifest: pd.DataFrame, intents: list[str]) -> list[str]:
+    """What is wrong with speakers and intents, and which fields are empty."""
+    problems = in_two_splits(manifest, "speaker", "speaker {!r}")
+    for column in ("path", "speaker", "action", "object", "location"):
+        problems += in_words(manifest[manifest[column] == ""], f"empty {column}; what an intent leaves open is none")
+    if len(intents) == 1:
+        problems.append(f"data/train_data.csv: {intents[0]!r} is the only intent; there is nothing to tell apart")
+    unknown = manifest[~manifest.intent.isin(intents)] if intents else manifest[:0]  # without train all would be
+    wrong = "intent {intent!r} is not in the train split, so it cannot be learnt; add it there or leave it out"
+    return problems + in_words(unknown.drop_duplicates(["split", "intent"]), wrong)
 
 
 def _path_problems(root: Path, paths: pd.Series) -> pd.Series:
