@@ -143,7 +143,10 @@ def summarise(per_utterance: pd.DataFrame) -> dict[str, Any]:
 
 
 def remark(per_utterance: pd.DataFrame) -> str:
-    """Whether a classifier always predicts the same, or is no better than that, in words; empty if all is well."""
+    """What makes a classifier's scores worthless, in words: it always predicts the same, or is no better than that.
+
+    Empty if all is well, and where nothing is classified.
+    """
     if "predicted" not in per_utterance:
         return ""
     accuracy, share = per_utterance.correct.mean(), per_utterance.intent.value_counts(normalize=True).iloc[0]

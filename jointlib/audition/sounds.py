@@ -135,7 +135,7 @@ def channels(clean: Tensor, noisy: Tensor, enhanced: Mapping[str, Tensor], resid
 
 
 def loudness_gains(waves: Mapping[str, Tensor]) -> dict[str, float]:
-    """Gains that bring channels (T,) to one loudness (ITU-R BS.1770), lower for all when one would clip."""
+    """Gains by channel that bring waves (T,) to one loudness (ITU-R BS.1770), lower for all when one would clip."""
     samples = torch.stack(list(waves.values()))  # (N, T)
     long_enough = F.pad(samples, (0, max(0, SAMPLE_RATE // 2 - samples.shape[1])))  # BS.1770 wants 0.4 s
     loudness = AF.loudness(long_enough[:, None], SAMPLE_RATE).nan_to_num(LOUDNESS, neginf=LOUDNESS)  # NaN: inaudible

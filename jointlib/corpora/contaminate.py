@@ -60,7 +60,11 @@ def mix(speech: Tensor, noise: Tensor, lengths: Tensor, snr_db: Tensor, mixer: s
 def draw_plan(
     corpus: Corpus, split: str, noises: Noises, snr_db: Sequence[float], seed: int = 0, number: int = 0
 ) -> pd.DataFrame:
-    """Draw noise, offset (samples) and SNR (dB) per utterance of a split; the same seed and number, the same plan."""
+    """Draw noise, offset (samples) and SNR (dB) per utterance of a split; the same seed and number, the same plan.
+
+    Returns a row per utterance: utterance (row of the corpus), path, noise (row of `noises`), noise_file, noise_type,
+    offset (where the noise begins in its recording, and sounds) and snr_db.
+    """
     rng = np.random.default_rng([seed, SPLITS.index(split), number])
     plan = corpus.split(split)[["path"]].reset_index(names="utterance")  # its row of the corpus
     files_of = [group.index.to_numpy() for _, group in noises.manifest.groupby("type")]

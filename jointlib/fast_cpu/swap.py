@@ -27,8 +27,9 @@ _SWAPS: dict[type[nn.Module], type[nn.Module]] = {
 def fast_cpu(model: nn.Module) -> nn.Module:
     """Swap the layers of every Wave-U-Net and TCN inside a network, in place, and return it.
 
-    Only classes change (as with `torch.nn.utils.parametrize`): weights and state_dict stay, and results are equal, bit
-    for bit where layers only move memory, up to rounding elsewhere. Strided convolutions and heads stay as they are.
+    Only classes change (as with `torch.nn.utils.parametrize`): weights, their names and the state_dict stay. Results
+    are equal, bit for bit where layers only move memory, and up to rounding elsewhere. What is left as it is: strided
+    convolutions, the PReLU of the TCN's head (two axes), BN-Mix's convolution of the wave.
     """
     for module in list(model.modules()):
         if type(module) is WaveUNet:

@@ -15,7 +15,10 @@ from jointlib.corpora.embedded.speech import write_split
 
 
 def ensure_embedded(folder: Path, settings: EmbeddedCorpus) -> None:
-    """Write the embedded corpus and noises into `folder`, unless they are there; FileExistsError if others are."""
+    """Write the embedded corpus and noises into `folder`, unless they are there.
+
+    Raises FileExistsError: the folder holds a corpus of other settings, or is no embedded corpus.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     record, wanted = folder / "embedded.json", settings.model_dump(mode="json")
     with FileLock(folder.with_name(f"{folder.name}.lock")):  # another process may have the same idea
