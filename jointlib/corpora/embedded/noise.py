@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 from scipy.signal import butter, sosfilt
 
 from jointlib import SAMPLE_RATE
-from jointlib.config import EmbeddedCorpus
 from jointlib.corpora.embedded.speech import COMMANDS, speak
+
+if TYPE_CHECKING:
+    from jointlib.config import EmbeddedCorpus
 
 
 def _band(wave: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -97,7 +100,7 @@ class Noise:
 RECIPES = {name.title().replace("_", ""): recipe for name, recipe in vars(Noise).items() if not name.startswith("_")}
 
 
-def write_noise(root: Path, settings: EmbeddedCorpus, split: str) -> None:
+def write_noise(root: Path, settings: "EmbeddedCorpus", split: str) -> None:
     """Write noise_train or noise_test under `root`: `settings.noise_files[split]` files of every type."""
     folder = root / f"noise_{split}"
     folder.mkdir(parents=True, exist_ok=True)

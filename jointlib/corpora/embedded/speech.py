@@ -3,6 +3,7 @@
 import uuid
 from itertools import chain, count, islice, product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,10 @@ import yaml
 from scipy.signal import resample_poly
 
 from jointlib import COLUMNS, SAMPLE_RATE, SPLITS
-from jointlib.config import EmbeddedCorpus
 from jointlib.corpora.embedded.espeak import synthesizer
+
+if TYPE_CHECKING:  # each part is written by a fresh process, which need not load torch
+    from jointlib.config import EmbeddedCorpus
 
 COMMANDS = yaml.safe_load(Path(__file__).with_name("commands.yaml").read_text())
 
@@ -37,7 +40,7 @@ def phrasings(intent: tuple[str, str, str]) -> list[str]:
     return [template.format(**spoken) for template in COMMANDS["phrasings"][action]]
 
 
-def speakers(settings: EmbeddedCorpus) -> dict[str, list[dict]]:
+def speakers(settings: "EmbeddedCorpus") -> dict[str, list[dict]]:
     """Speakers of each split: id, voice (accent and variant), pitch (0 to 100), rate (words per minute) and tract."""
     rng = np.random.default_rng([settings.seed, 1])
     # 10 of the 50 variants, the shapes of voices, are valid's and 10 test's: none is in two splits, with any accent
@@ -68,7 +71,7 @@ def speak(text: str, speaker: dict, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([silence, wave * level]).astype(np.float32)
 
 
-def write_split(root: Path, settings: EmbeddedCorpus, split: str) -> None:
+def write_split(root: Path, settings: "EmbeddedCorpus", split: str) -> None:
     """Write one split's wav files and CSV under `root`, the dataset's folder, speaker by speaker."""
     texts = [(text, intent) for intent in intents() for text in phrasings(intent)[: settings.phrasings]]
     rng, people, rows = np.random.default_rng([settings.seed, 3, SPLITS.index(split)]), speakers(settings)[split], []

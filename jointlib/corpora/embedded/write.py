@@ -5,6 +5,7 @@ import shutil
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 from filelock import FileLock
 
@@ -31,11 +32,12 @@ def ensure_embedded(folder: Path, settings: EmbeddedCorpus) -> None:
             raise FileExistsError(f"{folder} is no embedded corpus; {remedy}")
         partial = folder.with_name(f"{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
+        plain = SimpleNamespace(**settings.model_dump())  # a fresh process can read it without torch
         dataset, noises = partial / "fluent_speech_commands_dataset", partial / "MS-SNSD"
         # espeak-ng carries state from one utterance to the next; a fresh process for each part makes the same bytes
         with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-            jobs = [pool.submit(write_split, dataset, settings, split) for split in SPLITS]
-            jobs += [pool.submit(write_noise, noises, settings, split) for split in ("train", "test")]
+            jobs = [pool.submit(write_split, dataset, plain, split) for split in SPLITS]
+            jobs += [pool.submit(write_noise, noises, plain, split) for split in ("train", "test")]
             for job in jobs:
                 job.result()
         (partial / "embedded.json").write_text(json.dumps(wanted, indent=2))
