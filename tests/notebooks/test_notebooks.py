@@ -72,9 +72,10 @@ def test_dry_run_shows_every_cell(tmp_path):
     assert (plan.stdout + plan.stderr).count("rule cell:") == 11
 
 
-def test_all_cells_run_twice_in_one_kernel(results, tmp_path):
-    notebook = papermill.iorw.load_notebook_node(str(ROOT / "notebooks/06_audition.ipynb"))
-    notebook = parameterize_notebook(notebook, {"PROFILE": "smoke", "RESULTS": str(results), "STATIC": True})
+@pytest.mark.parametrize(("name", "own"), [("05_figures", {}), ("06_audition", {"STATIC": True})])
+def test_all_cells_run_twice_in_one_kernel(results, tmp_path, name, own):
+    notebook = papermill.iorw.load_notebook_node(str(ROOT / f"notebooks/{name}.ipynb"))
+    notebook = parameterize_notebook(notebook, {"PROFILE": "smoke", "RESULTS": str(results)} | own)
     notebook.cells += [nbformat.v4.new_code_cell(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
     nbformat.write(notebook, tmp_path / "twice.ipynb")
     output = str(tmp_path / "out.ipynb")

@@ -1,6 +1,6 @@
 import pytest
 
-from jointlib.config import PROFILES, from_notebook, identity, load_config, parent_of
+from jointlib.config import PROFILES, ConfigError, from_notebook, identity, load_config, parent_of
 from jointlib.corpora.batches import check_sources
 from jointlib.corpora.contaminate import MIXERS
 
@@ -29,11 +29,14 @@ def test_notebook_scope():
     assert (config.alpha, config.snr_db) == (0.9, (5,))
     assert from_notebook({"PROFILE": "quick", "INIT": None}).init == "pretrained"
     assert from_notebook({"PROFILE": "quick", "STEM": None}).stem is None
+    with pytest.raises(ConfigError, match="'utterance'"):
+        from_notebook(scope)
+    with pytest.raises(ConfigError, match="written in capitals: ALPHA"):
+        from_notebook({"PROFILE": "smoke", "alpha": 0.9})
 
 
 def test_what_later_cells_bind_is_no_parameter_in_a_second_run():
-    bound = {"SAMPLE_RATE": 16_000, "STRATEGIES": {"jt": object()}, "corpus": object(), "_": [object()]}
-    del bound["STRATEGIES"]
+    bound = {"SAMPLE_RATE": 16_000, "HTML": object, "noise": object(), "corpus": object(), "_": [object()]}
     assert from_notebook({"PROFILE": "smoke", "SNR_DB": [5]} | bound).snr_db == (5.0,)
 
 
