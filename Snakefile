@@ -12,7 +12,7 @@ from jointlib.config import ROOT, ConfigError, load_config, parent_of
 from jointlib.corpora.batches import check_sources
 from jointlib.runs.folder import check_identity, finished, run_folder
 from jointlib.runs.report import write_report
-from jointlib.strategies import STRATEGIES, parents
+from jointlib.strategies import STRATEGIES, Classifier, Enhancer, parents
 
 PROFILE = str(config.get("profile", "quick"))
 OVERRIDES = {name: value for name, value in config.items() if name != "profile"}
@@ -66,21 +66,27 @@ AWAITED = {origin.run_name for cell in CELLS.values() for origin in origins(cell
 
 def urgency(wildcards):
     """What others wait for first, then the long joint cells; the short ones fill the cores at the end."""
-    return 2 * (wildcards.run in AWAITED) + (STRATEGIES[CELLS[wildcards.run].strategy].alpha is None)
+    return 2 * (wildcards.run in AWAITED) + (not baseline(CELLS[wildcards.run]))
+
+
+def baseline(cell):
+    """Whether notebook 2 is about it: a part alone, or a cascade of the paper's."""
+    row = STRATEGIES[cell.strategy]
+    return row.network in (Classifier, Enhancer) or (row.published and row.alpha is not None)
 
 
 def notebook_of(wildcards):
-    joint = STRATEGIES[CELLS[wildcards.run].strategy].alpha is None
-    return f"{ROOT}/notebooks/" + ("03_train_strategy.ipynb" if joint else "02_baselines.ipynb")
+    chosen = "02_baselines" if baseline(CELLS[wildcards.run]) else "03_train_strategy"
+    return f"{ROOT}/notebooks/{chosen}.ipynb"
 
 
 def parameters(cell=None, **more):
     """The notebook's parameters as YAML: the profile, what overrides it, and the cell."""
     values = {"PROFILE": PROFILE, **{name.upper(): value for name, value in OVERRIDES.items()}, **more}
     if cell is not None:
-        values |= {"SEED": cell.seed}
-        fixed = STRATEGIES[cell.strategy].alpha is not None
-        values |= {"BASELINES": [cell.strategy]} if fixed else {"STRATEGY": cell.strategy, "ALPHA": cell.alpha}
+        values |= {"SEED": cell.seed} | ({"STEPS": cell.steps} if cell.steps != BASE.steps else {})
+        own = {"BASELINES": [cell.strategy]} if baseline(cell) else {"STRATEGY": cell.strategy, "ALPHA": cell.alpha}
+        values |= own
     return json.dumps(values)
 
 

@@ -1,17 +1,19 @@
-"""What a network is worth, utterance by utterance: its reading of the intent, and PESQ, STOI, SI-SDR and MSE."""
+"""What a network is worth, utterance by utterance: its reading of the intent, and PESQ, STOI and other metrics."""
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pesq
 import pystoi
 import torch
+from scipy.signal import stft
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
@@ -19,7 +21,8 @@ from jointlib import SAMPLE_RATE
 from jointlib.support.progress import Progress
 from jointlib.train import Batch
 
-QUALITY = ("pesq_wb", "pesq_nb", "stoi", "si_sdr", "mse")
+QUALITY = ("pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr", "lsd", "mse")
+PASSAGE = 8 * SAMPLE_RATE  # samples; PESQ was made for passages of 8 s and more
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # (clean, estimate), waves (T,) at 16 kHz
 Scoring = Callable[[Pairs, str], pd.DataFrame]  # `quality` of pairs, with a title for its progress
 
@@ -35,17 +38,31 @@ def si_sdr(clean: np.ndarray, estimate: np.ndarray) -> float:
         return float(10 * np.log10((target @ target) / (residual @ residual)))
 
 
-def _stoi(clean: np.ndarray, estimate: np.ndarray) -> float:
+def lsd(clean: np.ndarray, estimate: np.ndarray) -> float:
+    """Log-spectral distance in dB of two waves (T,): RMS over bins of the difference of log power, mean over frames.
+
+    Windows of 32 ms every 8 ms; power is counted from 80 dB below the clean wave's strongest bin.
+    """
+    power = [np.abs(stft(wave, nperseg=512, noverlap=384)[2]) ** 2 for wave in (clean, estimate)]  # (bins, F)
+    if not power[0].max() > 0:
+        raise ValueError("silent signal")
+    first, second = (10 * np.log10(np.maximum(bins, 1e-8 * power[0].max())) for bins in power)
+    return float(np.sqrt(((first - second) ** 2).mean(axis=0)).mean())
+
+
+def _stoi(clean: np.ndarray, estimate: np.ndarray, extended: bool = False) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # for a wave too short, pystoi warns and returns 1e-5
-        return float(pystoi.stoi(clean, estimate, SAMPLE_RATE))
+        return float(pystoi.stoi(clean, estimate, SAMPLE_RATE, extended=extended))
 
 
 _METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "pesq_wb": lambda clean, estimate: float(pesq.pesq(SAMPLE_RATE, clean, estimate, "wb")),
     "pesq_nb": lambda clean, estimate: float(pesq.pesq(SAMPLE_RATE, clean, estimate, "nb")),
     "stoi": _stoi,
+    "estoi": partial(_stoi, extended=True),
     "si_sdr": si_sdr,
+    "lsd": lsd,
     "mse": lambda clean, estimate: float(np.mean((clean - estimate) ** 2)),
 }
 
@@ -53,8 +70,9 @@ _METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 def quality(pair: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
     """Every metric of an estimate against clean speech, waves (T,) at 16 kHz.
 
-    PESQ in MOS (wide band 1.04 to 4.64, narrow band to 4.55), STOI 0 to 1, SI-SDR in dB, MSE per sample. A metric that
-    cannot be computed (silence, too short) is NaN, and ``failed`` says why; it is empty where all went well.
+    PESQ in MOS (wide band 1.04 to 4.64, narrow band to 4.55), STOI and extended STOI 0 to 1, SI-SDR and log-spectral
+    distance in dB, MSE per sample. A metric that cannot be computed (silence, too short) is NaN, and ``failed`` says
+    why; it is empty where all went well.
     """
     clean, estimate = (np.asarray(wave, dtype=np.float64) for wave in pair)
     scores, reasons = {}, []
@@ -85,34 +103,67 @@ def pairs_of(batch: Batch, wave: Tensor) -> Pairs:
     return [(two[0, :length], two[1, :length]) for two, length in zip(both, batch.lengths.tolist(), strict=True)]
 
 
+def passages(pairs: Pairs, speakers: Sequence[str]) -> tuple[list[str], Pairs]:
+    """Each speaker's pairs, in their order, joined to `PASSAGE` or more; what is left over goes to the last passage."""
+    names, joined = [], []
+    for name in dict.fromkeys(speakers):
+        parts: list[Pairs] = [[]]
+        for pair in (pair for pair, speaker in zip(pairs, speakers, strict=True) if speaker == name):
+            if sum(len(clean) for clean, _ in parts[-1]) >= PASSAGE:
+                parts.append([])
+            parts[-1].append(pair)
+        if len(parts) > 1 and sum(len(clean) for clean, _ in parts[-1]) < PASSAGE:
+            parts[-2:] = [parts[-2] + parts[-1]]
+        names += [name] * len(parts)
+        joined += [tuple(np.concatenate(waves) for waves in zip(*part, strict=True)) for part in parts]
+    return names, joined
+
+
+class Scores(NamedTuple):
+    """What `evaluate` finds.
+
+    per_utterance: where the network classifies predicted, probability, runner_up, correct, and correct_on_clean, the
+        same for clean speech; every quality as NAME_noisy and, where the network enhances, NAME_enhanced, with the
+        reasons of what failed in failed_noisy and failed_enhanced.
+    per_passage: speaker, and every quality of the speaker's utterances joined to 8 s or more (see `passages`).
+    """
+
+    per_utterance: pd.DataFrame
+    per_passage: pd.DataFrame
+
+
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, batches: Iterable[Batch], intents: list[str], test_input: str, score: Scoring
-) -> pd.DataFrame:
+    model: nn.Module,
+    batches: Iterable[Batch],
+    intents: list[str],
+    speakers: Sequence[str],
+    test_input: str,
+    score: Scoring,
+) -> Scores:
     """Score a network on batches of the test split, which nothing else touches.
 
-    `intents` name the labels; `test_input`, "clean" or "noisy", is what the network is given.
-
-    Returns: A row per utterance. Where the network classifies: predicted, probability, runner_up, correct, and
-        correct_on_clean, the same for clean speech. Every quality as NAME_noisy and, where the network enhances,
-        NAME_enhanced, with the reasons of what failed in failed_noisy and failed_enhanced.
+    `intents` name the labels, `speakers` who says which utterance; `test_input`, "clean" or "noisy", is what the
+    network is given.
     """
     model.eval()
-    found, noisy, enhanced = [], [], []
+    found, heard = [], {"noisy": [], "enhanced": []}
     for batch in batches:
-        noisy += pairs_of(batch, batch.noisy)
+        heard["noisy"] += pairs_of(batch, batch.noisy)
         output = model(getattr(batch, test_input))
         if output.logits is not None:
             on_clean = (model(batch.clean).logits.argmax(dim=1) == batch.labels).cpu().numpy()
             found.append(_readings(output.logits, batch.labels, intents).assign(correct_on_clean=on_clean.astype(int)))
         if output.enhanced is not None:
-            enhanced += pairs_of(batch, output.enhanced)
-    columns = [score(noisy, "Scoring noisy speech").add_suffix("_noisy")]
-    if found:
-        columns.insert(0, pd.concat(found, ignore_index=True))
-    if enhanced:
-        columns.append(score(enhanced, "Scoring enhanced speech").add_suffix("_enhanced"))
-    return pd.concat(columns, axis=1)
+            heard["enhanced"] += pairs_of(batch, output.enhanced)
+    columns, joined = [pd.concat(found, ignore_index=True)] if found else [], []
+    for name, pairs in heard.items():
+        if pairs:
+            columns.append(score(pairs, f"Scoring {name} speech").add_suffix(f"_{name}"))
+            names, longer = passages(pairs, speakers)
+            joined.append(score(longer, f"Scoring {name} passages").add_suffix(f"_{name}"))
+    joined.insert(0, pd.DataFrame({"speaker": names}))
+    return Scores(pd.concat(columns, axis=1), pd.concat(joined, axis=1))
 
 
 def _readings(logits: Tensor, labels: Tensor, intents: list[str]) -> pd.DataFrame:
@@ -123,8 +174,8 @@ def _readings(logits: Tensor, labels: Tensor, intents: list[str]) -> pd.DataFram
     return pd.DataFrame(values | {"correct": correct})
 
 
-def summarise(per_utterance: pd.DataFrame) -> dict[str, Any]:
-    """Means over the test split, by SNR and by noise type, of what could be computed; how many failed; remarks."""
+def summarise(per_utterance: pd.DataFrame, per_passage: pd.DataFrame) -> dict[str, Any]:
+    """Means over the test split, by SNR, by noise type and over passages; how many failed; remarks."""
     numbers = [name for name in per_utterance if name.startswith("correct") or name.rpartition("_")[0] in QUALITY]
 
     def means(by: str) -> dict[str, Any]:
@@ -139,6 +190,10 @@ def summarise(per_utterance: pd.DataFrame) -> dict[str, Any]:
         "remark": remark(per_utterance),
         "by_snr_db": means("snr_db"),
         "by_noise_type": means("noise_type"),
+        "passages": {
+            "number": len(per_passage),
+            **per_passage.drop(columns="speaker").mean(numeric_only=True).dropna(),
+        },
     }
 
 

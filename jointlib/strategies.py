@@ -1,4 +1,4 @@
-"""How front-end and back-end are joined: five small networks, and one table of everything that can be trained."""
+"""How front-end and back-end are joined: small networks, and one table of everything that can be trained."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,8 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jointlib.losses import PAPER, SPECTRAL
+from jointlib.masknet import MaskNet
 from jointlib.tcn import TCN
 from jointlib.waveunet import WaveUNet
+
+FRONTENDS: dict[str, type[nn.Module]] = {"wave_u_net": WaveUNet, "mask_net": MaskNet}
 
 
 class JointOutput(NamedTuple):
@@ -19,8 +23,18 @@ class JointOutput(NamedTuple):
     logits: Tensor | None
 
 
+def build_frontend(kind: str = "wave_u_net", **sizes: Any) -> nn.Module:
+    """One of `FRONTENDS`: a network that maps a wave to an enhanced wave and to its bottleneck."""
+    return FRONTENDS[kind](**sizes)
+
+
+def scale_gradient(x: Tensor, share: float) -> Tensor:
+    """The same numbers; their gradient arrives times `share`, 0 to 1."""
+    return x if share == 1 else x.detach() if share == 0 else x.detach() + share * (x - x.detach())
+
+
 class Classifier(nn.Module):
-    """The back-end alone, on the wave. All take the arguments of WaveUNet and TCN; none: the published networks."""
+    """The back-end alone, on the wave. All take the arguments of front-end and TCN; none: as published."""
 
     def __init__(self, backend: Mapping[str, Any] = {}):
         super().__init__()
@@ -35,7 +49,7 @@ class Enhancer(nn.Module):
 
     def __init__(self, frontend: Mapping[str, Any] = {}):
         super().__init__()
-        self.frontend = WaveUNet(**frontend)
+        self.frontend = build_frontend(**frontend)
 
     def forward(self, wave: Tensor) -> JointOutput:
         enhanced, _ = self.frontend(wave)
@@ -43,16 +57,48 @@ class Enhancer(nn.Module):
 
 
 class JT(nn.Module):
-    """JT: the back-end classifies the enhanced wave, so that its gradient reaches all of the front-end."""
+    """JT: the back-end classifies the enhanced wave, so that its gradient reaches all of the front-end.
 
-    def __init__(self, frontend: Mapping[str, Any] = {}, backend: Mapping[str, Any] = {}):
+    `gradient` is the share of the classification's gradient that does: 1 in the paper, 0 protects the front-end.
+    """
+
+    waves = 1  # that the back-end reads
+
+    def __init__(self, frontend: Mapping[str, Any] = {}, backend: Mapping[str, Any] = {}, gradient: float = 1.0):
         super().__init__()
-        self.frontend = WaveUNet(**frontend)
-        self.backend = TCN(1, **backend)
+        self.frontend = build_frontend(**frontend)
+        self.backend = TCN(self.waves, **backend)
+        self.gradient = gradient
 
     def forward(self, wave: Tensor) -> JointOutput:
         enhanced, _ = self.frontend(wave)
-        return JointOutput(enhanced, self.backend(enhanced))
+        return JointOutput(enhanced, self.backend(self.classified(scale_gradient(enhanced, self.gradient), wave)))
+
+    def classified(self, enhanced: Tensor, noisy: Tensor) -> Tensor:
+        """What the back-end reads."""
+        return enhanced
+
+
+class DualView(JT):
+    """Not in the paper: the back-end classifies the enhanced and the noisy wave, side by side, so that what enhancement
+    destroys is not lost to it."""
+
+    waves = 2
+
+    def classified(self, enhanced: Tensor, noisy: Tensor) -> Tensor:
+        return torch.cat([enhanced, noisy], dim=1)
+
+
+class Observed(JT):
+    """Not in the paper: observation adding (Iwamoto et al. 2022). The back-end classifies the enhanced wave, to which
+    the noisy one is added back with a weight chosen on the validation split; what is heard stays as it is."""
+
+    def __init__(self, frontend: Mapping[str, Any] = {}, backend: Mapping[str, Any] = {}):
+        super().__init__(frontend, backend)
+        self.observation = nn.Buffer(torch.tensor(0.0))  # 0: enhanced alone, 1: noisy alone
+
+    def classified(self, enhanced: Tensor, noisy: Tensor) -> Tensor:
+        return torch.lerp(enhanced, noisy, self.observation)
 
 
 class BN(nn.Module):
@@ -60,7 +106,7 @@ class BN(nn.Module):
 
     def __init__(self, frontend: Mapping[str, Any] = {}, backend: Mapping[str, Any] = {}):
         super().__init__()
-        self.frontend = WaveUNet(**frontend)
+        self.frontend = build_frontend(**frontend)
         self.backend = TCN(self.frontend.bottleneck_channels, **backend)
 
     def forward(self, wave: Tensor) -> JointOutput:
@@ -76,7 +122,7 @@ class BNMix(nn.Module):
 
     def __init__(self, frontend: Mapping[str, Any] = {}, backend: Mapping[str, Any] = {}, mix_channels: int = 64):
         super().__init__()
-        self.frontend = WaveUNet(**frontend)
+        self.frontend = build_frontend(**frontend)
         stride = self.frontend.stride
         self.wave_filter = nn.Conv1d(1, mix_channels, kernel_size=stride, stride=stride)
         self.backend = TCN(self.frontend.bottleneck_channels + mix_channels, **backend)
@@ -88,7 +134,8 @@ class BNMix(nn.Module):
         return JointOutput(enhanced, self.backend(torch.cat([bottleneck, filtered], dim=1)))
 
 
-CLASSIFY_WAVE = (Classifier, JT)  # the networks whose back-end classifies a wave, not the bottleneck
+CLASSIFY_WAVE = (Classifier, JT, Observed)  # the networks whose back-end classifies a wave
+READ_WAVES = (*CLASSIFY_WAVE, DualView)  # or several; the others read the bottleneck
 
 
 @dataclass(frozen=True)
@@ -99,22 +146,32 @@ class Strategy:
     network: type[nn.Module]  # one of the modules above
     train_input: str = "noisy"  # or clean
     test_input: str = "noisy"
-    alpha: float | None = None  # the weight of the MSE; None: the experiment's parameter
+    alpha: float | None = None  # the weight of enhancement in the loss; None: the experiment's parameter
     loads: Mapping[str, str] = field(default_factory=dict)  # part -> strategy whose run it always starts from
     frozen: tuple[str, ...] = ()  # parts that are not trained
     pretrained: Mapping[str, str] = field(default_factory=dict)  # part -> the same, with init="pretrained"
+    frontend: str = "wave_u_net"  # one of FRONTENDS
+    loss: Mapping[str, float] = field(default_factory=lambda: PAPER)  # weights of the enhancement's terms
+    gradient: float = 1.0  # share of the classification's gradient that reaches the front-end
+    published: bool = True  # in the paper, or made of its parts
+
+
+def _beyond(title: str, network: type[nn.Module], alpha: float = 0.5, **others: Any) -> Strategy:
+    return Strategy(title, network, alpha=alpha, published=False, **{"loss": SPECTRAL, **others})
 
 
 _ENHANCER = {"frontend": "enhancement"}
 _CASCADE = {"frontend": "enhancement", "backend": "classifier_clean"}
 _FROZEN_FRONTEND = {"loads": _ENHANCER, "frozen": ("frontend",)}
 _FROZEN_MIX = {"backend": "bn_mix_frozen", "wave_filter": "bn_mix_frozen"}
+_BOTH = ("frontend", "backend")
+_PROTECTED = dict.fromkeys(_BOTH, "protected")
 
 STRATEGIES: dict[str, Strategy] = {
     "classifier_clean": Strategy("Classifier, clean", Classifier, train_input="clean", alpha=0.0),
     "classifier_noisy": Strategy("Classifier, noisy", Classifier, alpha=0.0),
     "enhancement": Strategy("Enhancement alone", Enhancer, alpha=1.0),
-    "cascade_clean": Strategy("Cascade, clean", JT, alpha=0.0, loads=_CASCADE, frozen=("frontend", "backend")),
+    "cascade_clean": Strategy("Cascade, clean", JT, alpha=0.0, loads=_CASCADE, frozen=_BOTH),
     "cascade_enhanced": Strategy("Cascade, enhanced", JT, alpha=0.0, **_FROZEN_FRONTEND, pretrained=_CASCADE),
     "jt": Strategy("JT", JT, pretrained=_CASCADE),
     "jt_clean": Strategy("JT-Clean", JT, train_input="clean", test_input="clean", pretrained=_CASCADE),
@@ -122,6 +179,17 @@ STRATEGIES: dict[str, Strategy] = {
     "bn_mix": Strategy("BN-Mix", BNMix, pretrained=_ENHANCER | _FROZEN_MIX),
     "bn_frozen": Strategy("BN, frozen front-end", BN, alpha=0.0, **_FROZEN_FRONTEND),
     "bn_mix_frozen": Strategy("BN-Mix, frozen front-end", BNMix, alpha=0.0, **_FROZEN_FRONTEND),
+    # Beyond the paper, one change at a time: the loss, the front-end, its protection, a second view.
+    "spectral": _beyond("Enhancement, spectral loss", Enhancer, alpha=1.0),
+    "jt_spectral": _beyond("JT, spectral loss", JT, pretrained={"frontend": "spectral", "backend": "classifier_clean"}),
+    "mask": _beyond("Mask alone", Enhancer, alpha=1.0, frontend="mask_net"),
+    "jt_mask": _beyond("JT, mask", JT, frontend="mask_net"),
+    "bn_mask": _beyond("BN, mask", BN, frontend="mask_net"),
+    "shielded": _beyond("JT, mask, a tenth of the gradient", JT, frontend="mask_net", gradient=0.1),
+    "protected": _beyond("JT, mask, protected", JT, frontend="mask_net", gradient=0.0),
+    "observed": _beyond("Observation adding", Observed, frontend="mask_net", loads=_PROTECTED, frozen=_BOTH),
+    "dual": _beyond("Dual view, protected", DualView, frontend="mask_net", gradient=0.0),
+    "dual_shielded": _beyond("Dual view, a tenth of the gradient", DualView, frontend="mask_net", gradient=0.1),
 }
 INITS = ("scratch", "pretrained", "frontend", "backend")
 
@@ -130,6 +198,13 @@ def parents(strategy: Strategy, init: str) -> dict[str, str]:
     """Which part starts from which strategy's run: all that can with "pretrained", or the one that `init` names."""
     chosen = strategy.pretrained if init == "pretrained" else {init: strategy.pretrained.get(init)}
     return {part: parent for part, parent in chosen.items() if parent} | dict(strategy.loads)
+
+
+def trainings(name: str, init: str) -> set[str]:
+    """The strategies whose training a row is made of: its own, and those of what it starts from."""
+    row = STRATEGIES[name]
+    before = [trainings(parent, "scratch") for parent in parents(row, init).values()]
+    return set().union(*before) | ({name} if row.frozen != _BOTH else set())
 
 
 def freeze(model: nn.Module, parts: tuple[str, ...]) -> nn.Module:

@@ -16,27 +16,28 @@ def global_layer_norm(channels: int) -> nn.GroupNorm:
 
 
 class Filterbank(nn.Module):
-    """A learned filterbank, not in the paper: wave (B, 1, T) -> log power per band and frame (B, bands, F).
+    """A learned filterbank, not in the paper: waves (B, C, T) -> log power per band and frame (B, C * bands, F).
 
     One strided convolution, `window` samples every `hop`, with two filters a band. They start as windowed cosine and
     sine at frequencies mel-spaced from 60 Hz to 7.8 kHz, which makes a log-mel spectrogram, and are trained like any
     other weight. The wave is normalised to a power of one per sample: a `floor` of 0.03 mutes what lies 15 dB below.
     """
 
-    def __init__(self, window: int, hop: int, bands: int, floor: float = 0.03):
+    def __init__(self, window: int, hop: int, bands: int, channels: int = 1, floor: float = 0.03):
         super().__init__()
         self.floor = floor
-        self.filters = nn.Conv1d(1, 2 * bands, window, stride=hop, padding=window // 2, bias=False)
+        across = {"stride": hop, "padding": window // 2, "groups": channels, "bias": False}
+        self.filters = nn.Conv1d(channels, channels * 2 * bands, window, **across)  # each wave has filters of its own
         low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (60, 7800))
         hertz = 700 * (10 ** (torch.linspace(low, high, bands) / 2595) - 1)
         phase = 2 * math.pi * hertz[:, None] / 16_000 * torch.arange(window)  # (bands, window)
         waves = torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(window) / window**0.5
-        self.filters.weight.data.copy_(waves.unsqueeze(1))
+        self.filters.weight.data.copy_(waves.unsqueeze(1).repeat(channels, 1, 1))
 
-    def forward(self, wave: Tensor) -> Tensor:
-        normalised = F.layer_norm(wave, wave.shape[1:])  # a front-end may change level and offset
-        cosine, sine = self.filters(normalised).chunk(2, dim=1)  # (B, bands, F) each
-        return (cosine.square() + sine.square() + self.floor).log()
+    def forward(self, waves: Tensor) -> Tensor:
+        normalised = F.layer_norm(waves, waves.shape[2:])  # a front-end may change level and offset
+        cosine, sine = self.filters(normalised).unflatten(1, (waves.shape[1], 2, -1)).unbind(2)  # (B, C, bands, F)
+        return (cosine.square() + sine.square() + self.floor).log().flatten(1, 2)
 
 
 class ResidualBlock(nn.Module):
@@ -65,10 +66,10 @@ class TCN(nn.Module):
     288-channel bottleneck. On the wave they see 125 samples, 7.8 ms.
 
     Args:
-        in_channels: C, 1 for a wave. classes: number of intents.
+        in_channels: C, 1 for a wave, 2 for two. classes: number of intents.
         channels, hidden: width between and inside the residual blocks.
         repeats, blocks: the dilations 1, 2, ... 2 ** (blocks - 1), repeated.
-        stem: None, the published network; or (window, hop, bands) of a `Filterbank` in front, with a step per frame.
+        stem: None, the published network; or (window, hop, bands) of a `Filterbank` in front, a step per frame.
     """
 
     def __init__(
@@ -82,8 +83,8 @@ class TCN(nn.Module):
         stem: tuple[int, int, int] | None = None,
     ):
         super().__init__()
-        front = [] if stem is None else [Filterbank(*stem)]
-        in_channels = in_channels if stem is None else stem[2]
+        front = [] if stem is None else [Filterbank(*stem, channels=in_channels)]
+        in_channels = in_channels if stem is None else in_channels * stem[2]
         dilations = [2**exponent for _ in range(repeats) for exponent in range(blocks)]
         self.features = nn.Sequential(
             *front,

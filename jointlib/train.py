@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -17,6 +18,7 @@ from jointlib.losses import loss_terms, weighted_sum
 from jointlib.strategies import set_training
 from jointlib.support.files import UnusableFile, write_atomically
 from jointlib.support.progress import Progress
+from jointlib.tcn import Filterbank
 
 if TYPE_CHECKING:  # any object with the same attributes will do
     from jointlib.config import Config
@@ -45,15 +47,20 @@ def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer,
     bf16 = wave.device.type == "cuda" if config.bf16 is None else config.bf16
     with torch.autocast(wave.device.type, torch.bfloat16, enabled=bf16):
         output = model(wave)
-    terms = loss_terms(*output, batch.clean, batch.labels)
+    terms = loss_terms(*output, batch.clean, batch.labels, config.enhancement_loss, filterbank(model))
     optimizer.zero_grad(set_to_none=True)
-    weighted_sum(terms, config.alpha).backward()
+    weighted_sum(terms, config.alpha, config.enhancement_loss).backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
     terms |= {"gradient_norm": norm, "clipped": (norm > config.clip_norm).float()}
     if not sum(terms.values()).isfinite():  # one number, so that a GPU is waited for once
         raise FloatingPointError(", ".join(f"{name} is {term.item():.4g}" for name, term in terms.items()))
     optimizer.step()
     return {name: term.detach() for name, term in terms.items()}
+
+
+def filterbank(model: nn.Module) -> Filterbank | None:
+    """The one that the classifier reads the wave through, if it has one."""
+    return next((part for part in model.modules() if isinstance(part, Filterbank)), None)
 
 
 @torch.inference_mode()
@@ -63,8 +70,8 @@ def validate(model: nn.Module, batches: Iterable[Batch], config: "Config") -> di
     done = []
     for batch in batches:
         output = model(getattr(batch, config.trained_on))
-        terms = loss_terms(*output, batch.clean, batch.labels)
-        terms["loss"] = weighted_sum(terms, config.alpha)
+        terms = loss_terms(*output, batch.clean, batch.labels, config.enhancement_loss, filterbank(model))
+        terms["loss"] = weighted_sum(terms, config.alpha, config.enhancement_loss)
         if output.logits is not None:
             terms["accuracy"] = (output.logits.argmax(dim=1) == batch.labels).float().mean()
         done.append(({name: term.double() for name, term in terms.items()}, len(batch.labels)))
@@ -115,10 +122,11 @@ def train(model: nn.Module, data: Any, config: "Config", checkpoint: "Checkpoint
     optimizer = build_optimizer(model, config)
     best, history = checkpoint.load(model, optimizer) if checkpoint.file.exists() else (_copy(model), [])
     step = history[-1]["step"] if history else 0
+    started = time.process_time() - checkpoint.core_seconds
     batches = data.train_batches(step)
-    with Progress(config.steps, title, done=step) as progress:
-        while step < config.steps and len(history) - 1 - selected(history, config.select) < config.patience:
-            steps = range(step, min(step + config.validate_every, config.steps))
+    with Progress(config.own_steps, title, done=step) as progress:
+        while step < config.own_steps and len(history) - 1 - selected(history, config.select) < config.patience:
+            steps = range(step, min(step + config.validate_every, config.own_steps))
             try:
                 row = _train_steps(model, batches, steps, optimizer, config, progress)
                 row |= validate(model, data.batches("valid"), config)
@@ -131,10 +139,22 @@ def train(model: nn.Module, data: Any, config: "Config", checkpoint: "Checkpoint
             history[-1]["selected"] = selected(history, config.select) == len(history) - 1
             if history[-1]["selected"]:
                 best = _copy(model)
+            checkpoint.core_seconds = time.process_time() - started
             checkpoint.save(model, best, optimizer, history)
             shown = " ".join(f"{name[6:]} {row[name]:.3g}" for name in row if name.startswith("valid_"))
             progress.set_postfix_str(shown, refresh=False)
     return best, history
+
+
+def choose_observation(model: nn.Module, data: Any, config: "Config") -> History:
+    """Set the `observation` of a network to the best of 0, 0.1 ... 1 on valid; returns a row for each."""
+    history: History = []
+    for tenths in range(11):
+        model.observation.fill_(tenths / 10)
+        history.append({"step": 0, "observation": tenths / 10, **validate(model, data.batches("valid"), config)})
+    best = selected(history, config.select)
+    model.observation.fill_(best / 10)
+    return [row | {"selected": number == best} for number, row in enumerate(history)]
 
 
 def _train_steps(
@@ -145,7 +165,7 @@ def _train_steps(
     done = []
     for step, batch in zip(steps, islice(batches, len(steps)), strict=True):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step / config.steps)
+            group["lr"] = learning_rate(config, step / config.own_steps)
         try:
             done.append((train_step(model, batch, optimizer, config), len(batch.labels)))
         except FloatingPointError as error:
@@ -164,6 +184,7 @@ class Checkpoint:
 
     def __init__(self, file: Path):
         self.file = file
+        self.core_seconds = 0.0  # of all processes that have trained so far
 
     def save(self, model: nn.Module, best: State, optimizer: torch.optim.Optimizer, history: History) -> None:
         """Replace the file by the present state."""
@@ -172,7 +193,8 @@ class Checkpoint:
         for index, entry in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in entry.items()}
         tensors = {name: value.contiguous() for name, value in tensors.items()}
-        write_atomically(self.file, save(tensors, metadata={"history": json.dumps(history)}))
+        about = {"history": json.dumps(history), "core_seconds": str(self.core_seconds)}
+        write_atomically(self.file, save(tensors, metadata=about))
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[State, History]:
         """Restore model and optimiser; return the best weights so far and the history. UnusableFile if damaged."""
@@ -180,6 +202,7 @@ class Checkpoint:
         try:
             with safe_open(self.file, "pt") as opened:
                 history = json.loads(opened.metadata()["history"])
+                self.core_seconds = float(opened.metadata()["core_seconds"])
             for name, value in load_file(self.file).items():
                 part, _, rest = name.partition(".")
                 parts[part][rest] = value

@@ -91,7 +91,7 @@ def contaminate(speech: Tensor, noise: Tensor | None, snr_db: float, mixer: str 
 def enhance(run: Run, noisy: Tensor, listener: Run | None = None) -> Enhanced:
     """Enhance a noisy wave (T,) at the level of training; `listener` classifies for a run that classifies no wave."""
     wave, probabilities = run.process(noisy, level_db=None)
-    classifier = run if isinstance(run.model, CLASSIFY_WAVE) else listener
+    classifier = run if type(run.model) in CLASSIFY_WAVE else listener
     if wave is None:
         return Enhanced(run, noisy, noisy, 1.0, probabilities, classifier)
     gain = float(wave @ noisy / wave.square().sum().clamp_min(1e-12)) or 1.0

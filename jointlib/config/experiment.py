@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +10,8 @@ import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from jointlib import SAMPLE_RATE, SPLITS
-from jointlib.strategies import INITS, STRATEGIES, parents
+from jointlib.losses import TERMS
+from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, STRATEGIES, parents, trainings
 
 __all__ = ["ROOT", "Config", "ConfigError", "EmbeddedCorpus", "identity", "parent_of", "unknown", "without_init"]
 ROOT = Path(__file__).resolve().parents[2]  # relative paths in profiles start here
@@ -19,6 +20,7 @@ _number = BeforeValidator(lambda value: float(value) if isinstance(value, str) e
 _several = BeforeValidator(lambda value: [value] if isinstance(value, str | int | float) else value)
 Number = Annotated[float, _number, Field(strict=True)]
 Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Doublings = Annotated[int, Field(strict=True, ge=1, le=20)]
@@ -54,7 +56,7 @@ class Config(BaseModel):
 
     profile: str = Field(exclude=True)  # exclude: what does not decide a run's numbers
     strategy: StrategyName = "jt"
-    alpha: Share = 0.5  # weight of the MSE; strategies with a weight of their own ignore it
+    alpha: Share = 0.5  # weight of enhancement in the loss; strategies with a weight of their own ignore it
     seed: Seed = 0
     init: Literal[INITS] = "scratch"  # what starts from a separately trained run, see `strategies.parents`
 
@@ -71,9 +73,12 @@ class Config(BaseModel):
     fresh_noise: bool = True  # (open) draw train's noise anew for every pass over the utterances
     contamination_seed: Seed = 0
 
-    frontend_layers: Doublings = 12
+    frontend: Literal[tuple(FRONTENDS)] | None = None  # None: the strategy's own, in the paper wave_u_net
+    frontend_layers: Doublings = 12  # of the Wave-U-Net, and the next two
     frontend_channels: Count = 24
     frontend_chunk: Count | None = None  # samples; 16384 enhances in separate chunks
+    mask_filters: tuple[Count, Count] = (320, 160)  # of the mask_net: window and hop in samples
+    mask_blocks: tuple[Count, Count, Doublings, Doublings] = (64, 128, 1, 6)  # channels, hidden, repeats, blocks
     tcn_channels: Count = 64
     tcn_hidden: Count = 128
     tcn_repeats: Doublings = 2
@@ -81,15 +86,19 @@ class Config(BaseModel):
     stem: tuple[Count, Count, Count] | None = None  # (window, hop, bands) in samples, of a classifier on the wave
     mix_channels: Count = 64  # (open) width of BN-Mix's convolution
 
+    loss: Annotated[dict[Literal[tuple(TERMS)], NotNegative], Field(min_length=1)] | None = None  # weights of the
+    # enhancement's terms; None: the strategy's own, in the paper {mse: 1}
+    gradient: Share | None = None  # of the classification, that reaches the front-end; None: the strategy's own
     train_input: Literal["clean", "noisy"] | None = None  # None: the strategy's own
     test_input: Literal["clean", "noisy"] | None = None
     optimizer: Literal["adam", "adamw"] = "adam"  # (open)
     learning_rate: Positive = 1e-3  # (open)
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    weight_decay: NotNegative = 0.0
     schedule: Literal["constant", "cosine"] = "constant"  # (open) cosine: a warm-up, then a decay to zero
     clip_norm: Positive = 5.0  # of the gradient
     batch_size: Count = 32  # (open)
-    steps: Count = 145_000  # (open) of the optimiser; about 200 passes over Fluent Speech Commands
+    steps: Count = 145_000  # (open) of the optimiser, in all trainings that a run is made of, which share them
+    # equally; about 200 passes over Fluent Speech Commands
     validate_every: Count = 725  # (open) steps; a checkpoint is written each time
     patience: Count = 20  # (open) validations in a row without a better one end the training
     select: Literal["accuracy", "loss"] = "accuracy"  # (open) what makes a validation the best
@@ -131,6 +140,21 @@ class Config(BaseModel):
     def clip_samples(self) -> int:
         """Length of a clip at 16 kHz."""
         return round(self.clip_seconds * SAMPLE_RATE)
+
+    @property
+    def own_steps(self) -> int:
+        """The steps of this run's own training: what it starts from has had the others."""
+        return max(1, self.steps // len(trainings(self.strategy, self.init)))
+
+    @property
+    def enhances_by(self) -> str:
+        """The front-end: wave_u_net or mask_net."""
+        return self.frontend or STRATEGIES[self.strategy].frontend
+
+    @property
+    def enhancement_loss(self) -> Mapping[str, float]:
+        """The weights of the enhancement's terms in the loss."""
+        return self.loss or STRATEGIES[self.strategy].loss
 
     @property
     def trained_on(self) -> str:
@@ -177,6 +201,22 @@ class Config(BaseModel):
         return name
 
     @model_validator(mode="after")
+    def _loss_has_a_filterbank_to_mimic(self) -> "Config":
+        network = STRATEGIES[self.strategy].network
+        if "mimic" in self.enhancement_loss and not (self.stem and network in CLASSIFY_WAVE):
+            raise ValueError(
+                f"loss: mimic needs a stem, and a back-end that classifies a wave; {self.strategy} lacks one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _hop_divides_half_the_window(self) -> "Config":
+        window, hop = self.mask_filters
+        if window % (2 * hop):
+            raise ValueError(f"mask_filters={self.mask_filters}: the hop must divide half the window")
+        return self
+
+    @model_validator(mode="after")
     def _chunks_hold_whole_frames(self) -> "Config":
         chunk, stride = self.frontend_chunk, 2**self.frontend_layers
         if chunk is not None and chunk % stride:
@@ -190,8 +230,14 @@ def identity(config: Config) -> dict[str, Any]:
 
 
 def parent_of(config: Config, strategy: str) -> Config:
-    """The run that one of this run's parts is taken from: the same experiment with another strategy, from scratch."""
-    return config.replace(strategy=strategy, init="scratch", variant=without_init(config.variant))
+    """The run that one of this run's parts is taken from: another strategy, from scratch, its share of the steps."""
+    made_of, shares = (len(trainings(*row)) for row in ((config.strategy, config.init), (strategy, "scratch")))
+    steps = config.steps if shares == made_of else max(1, config.steps // made_of) * shares
+    variant = without_init(config.variant)
+    if steps != config.steps:
+        others = [part for part in variant.split(",") if part and not part.startswith("steps=")]
+        variant = ",".join(sorted([*others, f"steps={steps}"]))
+    return config.replace(strategy=strategy, init="scratch", steps=steps, variant=variant)
 
 
 def without_init(variant: str) -> str:

@@ -14,12 +14,12 @@ from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
 
 from jointlib import SAMPLE_RATE
 from jointlib.runs.folder import title
-from jointlib.runs.scores import cells, noisy_cell
+from jointlib.runs.scores import cells, interval, noisy_cell
 from jointlib.strategies import STRATEGIES
 
 ARCHITECTURES = Path(__file__).with_name("architectures.svg")  # trained parts are blue, dashed arrows pass no gradient
 # Colour-blind safe; the paper's strategies have the strongest colours.
-_ORDER = [sns.color_palette("colorblind", 10)[place] for place in (7, 9, 8, 6, 5, 0, 4, 1, 2, 3)]
+_ORDER = [sns.color_palette("colorblind", 10)[place] for place in (7, 9, 8, 6, 5, 0, 4, 1, 2, 3, 5)]
 _TITLES = {name: row.title for name, row in STRATEGIES.items()}
 COLOURS = dict(zip(_TITLES.values(), cycle(_ORDER), strict=False))
 MARKERS = dict(zip(_TITLES.values(), cycle("sDvPpo*^X<>"), strict=False))
@@ -37,6 +37,8 @@ LABELS = {
     "pesq_wb": "PESQ, wide band (MOS)",
     "pesq_nb": "PESQ, narrow band (MOS)",
     "stoi": "STOI",
+    "estoi": "ESTOI",
+    "lsd": "log-spectral distance (dB)",
     "si_sdr": "SI-SDR (dB)",
     "mse": "MSE",
 }
@@ -72,30 +74,46 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
 def against_snr(
     scores: pd.DataFrame, metrics: Sequence[str] = ("correct", "pesq_wb_enhanced"), alpha: float = 0.5
 ) -> Figure:
-    """Metrics against the SNR, a line a strategy, the joint ones at `alpha`; the noisy input in grey."""
+    """Accuracy, and what is gained in quality over the noisy input, against the SNR, with 95 % intervals.
+
+    A line a strategy, the joint ones at `alpha`, drawn side by side so that no interval hides another.
+    """
     has_own = scores.strategy.map(lambda name: STRATEGIES[name].alpha is not None)
     rows = scores[scores.strategy.isin(_COMPARED) & (has_own | (scores.alpha == alpha))]
-    rows = rows.assign(title=rows.strategy.map(_TITLES))
     figure, axes = plt.subplots(1, len(metrics), figsize=(6.4 * len(metrics), 4.6))
+    levels = np.sort(rows.snr_db.unique())
+    step = np.diff(levels).min() if len(levels) > 1 else 1.0
     for axis, metric in zip(np.atleast_1d(axes), metrics, strict=True):
-        known = rows.dropna(subset=metric)
-        lines = {"hue": "title", "style": "title", "hue_order": _in_order(known.title), **_LINES}
-        sns.lineplot(known, x="snr_db", y=metric, errorbar=None, ax=axis, **lines)
         noisy = metric.replace("_enhanced", "_noisy")
+        gained = rows.assign(gain=rows[metric] - (rows[noisy] if noisy != metric else 0)).dropna(subset="gain")
+        names = [name for name in _TITLES if name in set(gained.strategy)]
+        for name, shift in zip(names, np.linspace(-0.25, 0.25, len(names)) * step, strict=True):
+            own = gained[gained.strategy == name]
+            known = [interval(group.gain, group.speaker, group.seed) for _, group in own.groupby("snr_db")]
+            mean, low, high = np.array(known).T
+            look = {"color": COLOURS[_TITLES[name]], "marker": MARKERS[_TITLES[name]], "elinewidth": 0.8, "ms": 6}
+            places = np.sort(own.snr_db.unique()) + shift
+            axis.errorbar(places, mean, [mean - low, high - mean], label=_TITLES[name], **look)
+        label = LABELS[metric.removesuffix("_enhanced")]
         if noisy != metric:
-            sns.lineplot(scores, x="snr_db", y=noisy, errorbar=None, color="0.4", ls="--", label="noisy input", ax=axis)
-        axis.set(xlabel="SNR (dB)", ylabel=LABELS[metric.removesuffix("_enhanced")], xticks=sorted(set(scores.snr_db)))
-        below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "ncols": 3, "frameon": False}
+            axis.axhline(0, color="0.4", linestyle="--", label="noisy input")
+            label = f"gain in {label}"
+        axis.set(xlabel="SNR (dB)", ylabel=label, xticks=levels)
+        below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "ncols": 2, "frameon": False}
         axis.legend(fontsize=9, title=f"joint strategies at alpha = {alpha:g}", **below)
     figure.tight_layout()
     return figure
 
 
 def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
-    """The paper's trade-off: accuracy against quality, each cell with 95 % intervals, the fuller the larger alpha."""
+    """The paper's trade-off: accuracy against quality, each cell with 95 % intervals, the fuller the larger alpha.
+
+    What is worse than doing nothing is shaded: quality below that of the noisy input, or accuracy below that of the
+    classifier that was trained on noisy speech and reads it as it is.
+    """
     accuracy, heard = (cells(scores, name) for name in ("correct", f"{quality}_enhanced"))
     both = accuracy.merge(heard, on=["strategy", "alpha"], suffixes=("_accuracy", "_quality"))
-    figure, axis = plt.subplots(figsize=(8.8, 5.4))
+    figure, axis = plt.subplots(figsize=(9.6, 5.6))
     for row in both[both.strategy.isin(_COMPARED)].itertuples():
         name, strength = _TITLES[row.strategy], 1.0 if STRATEGIES[row.strategy].alpha is not None else row.alpha
         axis.errorbar(
@@ -110,10 +128,16 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
             markerfacecolor=_paler(COLOURS[name], strength),
             label=title(row.strategy, row.alpha),
         )
+    left, bottom = axis.get_xlim()[0], axis.get_ylim()[0]
     unprocessed = noisy_cell(scores, f"{quality}_enhanced").value.iloc[0]
-    axis.axvline(unprocessed, color="0.4", linestyle="--", label="quality of the noisy input")
-    for value in noisy_cell(scores, "correct").value:
-        axis.axhline(value, color="0.4", linestyle=":", label="classifier trained on clean")
+    axis.axvline(unprocessed, color="0.3", linestyle="--", label="quality of the noisy input")
+    axis.axvspan(min(left, unprocessed), unprocessed, color="0.5", alpha=0.15, lw=0)
+    for name, line in (("classifier_clean", ":"), ("classifier_noisy", "-.")):
+        for value in noisy_cell(scores, "correct", name).value:
+            axis.axhline(value, color="0.3", linestyle=line, label=f"{_TITLES[name]}, on the noisy input")
+            if name == "classifier_noisy":
+                axis.axhspan(min(bottom, value), value, color="0.5", alpha=0.15, lw=0, label="worse than doing nothing")
+    axis.margins(0)
     axis.set(xlabel=LABELS[quality], ylabel="intent accuracy on noisy speech")
     axis.legend(fontsize=10, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.tight_layout()

@@ -1,12 +1,14 @@
 """fit(config): one run, trained, evaluated and written. Interrupted and started again, it ends the same."""
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import soundfile
@@ -24,9 +26,9 @@ from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
 from jointlib.runs.folder import check_identity, environment, finished, run_folder, title
 from jointlib.runs.run import build_network, load_run, save_memory
 from jointlib.runs.scores import score_once
-from jointlib.strategies import STRATEGIES, freeze, parents
+from jointlib.strategies import STRATEGIES, Observed, freeze, parents
 from jointlib.support.files import UnusableFile, read_json, remove_partial, write_atomically, write_csv, write_json
-from jointlib.train import Checkpoint, train
+from jointlib.train import Checkpoint, choose_observation, train
 
 
 def fit(config: Config, data: Data | None = None) -> Path:
@@ -78,18 +80,31 @@ def _train_and_evaluate(data: Data, folder: Path) -> None:
     about |= {"origins": {part: origin.name for part, origin in origins.items()}}
     write_json(folder / "config.json", identity(config) | about)
     weights, history = model.state_dict(), []
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors")
     if any(parameter.requires_grad for parameter in model.parameters()):
-        checkpoint = Checkpoint(folder / "checkpoint.safetensors")
         name = f"{title(config.strategy, config.alpha)}, seed {config.seed}"
         weights, history = train(model, data, config, checkpoint, name)
         model.load_state_dict(weights)
-    readings = evaluate(model, data.batches("test"), intents, config.tested_on, partial(score_once, config))
-    per_utterance = pd.concat([data.described("test"), readings], axis=1)
+    elif isinstance(model, Observed):
+        history = choose_observation(model, data, config)
+    described = data.described("test")
+    found = evaluate(
+        model, data.batches("test"), intents, described.speaker, config.tested_on, partial(score_once, config)
+    )
+    per_utterance = pd.concat([described, found.per_utterance], axis=1)
     write_csv(folder / "history.csv", pd.DataFrame(history, columns=None if history else ["step"]))
     write_csv(folder / "per_utterance.csv", per_utterance)
+    write_csv(folder / "per_passage.csv", found.per_passage)
     write_atomically(folder / "weights.safetensors", save({name: w.contiguous() for name, w in weights.items()}))
-    write_json(folder / "metrics.json", summarise(per_utterance))
-    record = {"seed": config.seed, "seconds_since_last_start": round(time.time() - started, 1)}
+    write_json(folder / "metrics.json", summarise(per_utterance, found.per_passage))
+    made_of: dict[str, Any] = {}
+    for origin in origins.values():
+        made_of |= read_json(origin / "record.json")["trainings"]
+    if steps := history[-1]["step"] if history else 0:
+        passes = steps / math.ceil(len(data.corpus.split("train")) / config.batch_size)
+        made_of[config.run_name] = {"passes": round(passes, 3), "core_seconds": round(checkpoint.core_seconds, 1)}
+    record = {"seed": config.seed, "seconds_since_last_start": round(time.time() - started, 1), "trainings": made_of}
+    record |= {"parameters": sum(parameter.numel() for parameter in model.parameters())}
     write_json(folder / "record.json", record | environment(config))
 
 

@@ -17,7 +17,8 @@ from jointlib.config import ROOT, Config, ConfigError, identity
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import UnusableFile, read_json
 
-FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "weights.safetensors")
+FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "per_passage.csv")
+FILES = (*FILES, "weights.safetensors")
 # What config.json holds: a run's identity, where it comes from, and what its classifier tells apart.
 STORED = {name for name, entry in Config.model_fields.items() if not entry.exclude}
 STORED |= {"profile", "variant", "origins", "intents"}
@@ -89,13 +90,22 @@ def read_weights(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def list_runs(results: Path | str) -> pd.DataFrame:
-    """The finished runs below a profile's results folder: folder, strategy, alpha, seed, variant, remark, metrics."""
+    """The finished runs below a profile's results folder: folder, strategy, alpha, seed, variant, remark, metrics, and
+    what training cost, with all that the run started from: passes over the utterances, core_seconds, parameters."""
     names, rows = ["strategy", "alpha", "seed", "variant"], []
     for folder in sorted(path for path in Path(results, "runs").glob("*") if finished(path)):
         (config, _), metrics = read_config(folder), read_json(folder / "metrics.json")
         about = {name: getattr(config, name) for name in names} | {"remark": metrics["remark"]}
-        rows.append({"folder": folder, **about, **metrics["mean"]})
+        rows.append({"folder": folder, **about, **metrics["mean"], **cost(folder)})
     return pd.DataFrame(rows, columns=None if rows else ["folder", *names])
+
+
+def cost(folder: Path) -> dict[str, float]:
+    """What a run and all that it started from cost: passes over the utterances, core_seconds, and its parameters."""
+    record = read_json(folder / "record.json")
+    trainings = record["trainings"].values()
+    summed = {name: sum(training[name] for training in trainings) for name in ("passes", "core_seconds")}
+    return summed | {"parameters": record["parameters"]}
 
 
 def titled_runs(results: Path | str) -> dict[str, Path]:

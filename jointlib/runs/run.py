@@ -16,18 +16,23 @@ from jointlib.corpora.contaminate import LEVEL_DB
 from jointlib.fast_cpu.swap import fast_cpu
 from jointlib.runs.folder import FILES, finished, read_config, read_weights
 from jointlib.runs.tiles import enhance_in_tiles
-from jointlib.strategies import CLASSIFY_WAVE, STRATEGIES
+from jointlib.strategies import CLASSIFY_WAVE, READ_WAVES, STRATEGIES
 from jointlib.support.files import UnusableFile
 from jointlib.tcn import ResidualBlock
+from jointlib.waveunet import WaveUNet
 
 
 def build_network(config: Config, classes: int) -> nn.Module:
     """The strategy's network with fresh weights."""
-    network = STRATEGIES[config.strategy].network
-    frontend = {name: getattr(config, f"frontend_{name}") for name in ("layers", "channels", "chunk")}
+    row, network = STRATEGIES[config.strategy], STRATEGIES[config.strategy].network
+    (window, hop), (channels, hidden, repeats, blocks) = config.mask_filters, config.mask_blocks
+    mask = {"window": window, "hop": hop, "channels": channels, "hidden": hidden, "repeats": repeats, "blocks": blocks}
+    unet = {name: getattr(config, f"frontend_{name}") for name in ("layers", "channels", "chunk")}
+    frontend = {"kind": config.enhances_by} | (unet if config.enhances_by == "wave_u_net" else mask)
+    gradient = row.gradient if config.gradient is None else config.gradient
     backend = {name: getattr(config, f"tcn_{name}") for name in ("channels", "hidden", "repeats", "blocks")}
-    backend |= {"classes": classes, "stem": config.stem if network in CLASSIFY_WAVE else None}
-    sizes = {"frontend": frontend, "backend": backend, "mix_channels": config.mix_channels}
+    backend |= {"classes": classes, "stem": config.stem if network in READ_WAVES else None}
+    sizes = {"frontend": frontend, "backend": backend, "mix_channels": config.mix_channels, "gradient": gradient}
     return network(**{name: sizes[name] for name in inspect.signature(network).parameters})
 
 
@@ -81,7 +86,7 @@ class Run:
     @torch.inference_mode()
     def classify(self, waves: Tensor) -> Tensor:
         """Waves (B, T) at 16 kHz by the back-end alone: probabilities (B, classes). ValueError if it takes no waves."""
-        if not isinstance(self.model, CLASSIFY_WAVE):
+        if type(self.model) not in CLASSIFY_WAVE:
             raise ValueError(f"{self.folder}: {self.config.strategy} has no back-end that reads a wave")
         return self.model.backend(self._clips(waves)).softmax(dim=1).cpu()
 
@@ -113,6 +118,6 @@ def load_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
     model = model.to(device).eval()
     if torch.device(device).type == "cpu":
         fast_cpu(model)
-    if hasattr(model, "frontend"):
+    if isinstance(getattr(model, "frontend", None), WaveUNet):
         enhance_in_tiles(model.frontend)
     return Run(folder, config, intents, model)

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from filelock import FileLock
-from scipy.stats import bootstrap, norm, t
+from scipy.stats import t
 
 from jointlib.config import Config, without_init
 from jointlib.corpora.batches import Data
 from jointlib.evaluate import Pairs, pairs_of, remark, score
-from jointlib.runs.folder import list_runs, read_config, title
+from jointlib.runs.folder import cost, list_runs, read_config, title
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import remove_partial, write_csv
 
 
-def read_scores(results: Path, variant: str = "") -> pd.DataFrame:
-    """per_utterance.csv of every finished run of a profile and variant, with strategy, alpha and seed.
+def compared_runs(results: Path, variant: str = "") -> pd.DataFrame:
+    """`list_runs` of a profile and variant, without the trainings that only others start from.
 
     What a variant's start (``init=...``) does not touch, such as a classifier alone, is taken from the runs without it.
     FileNotFoundError: there is no finished run.
@@ -30,58 +30,77 @@ def read_scores(results: Path, variant: str = "") -> pd.DataFrame:
     if runs.empty:
         which = f"no finished run of variant {variant}" if variant else "no finished run"
         raise FileNotFoundError(f"{results / 'runs'}: {which}; train some first, for example with make reproduce")
-    return pd.concat([read_run(folder) for folder in runs.folder], ignore_index=True)
+    return runs
+
+
+def read_scores(results: Path, variant: str = "") -> pd.DataFrame:
+    """per_utterance.csv of every run of `compared_runs`, with strategy, alpha, seed and cost (see `read_run`)."""
+    return pd.concat([read_run(folder) for folder in compared_runs(results, variant).folder], ignore_index=True)
 
 
 def read_run(folder: Path) -> pd.DataFrame:
-    """per_utterance.csv of one run, with its strategy, alpha and seed."""
+    """per_utterance.csv of one run, with its strategy, alpha and seed, and what it cost (see `folder.cost`)."""
     config, _ = read_config(folder)
     named = {name: getattr(config, name) for name in ("strategy", "alpha", "seed")}
     texts = {"failed_noisy": str, "failed_enhanced": str}  # empty columns would be read as numbers
-    scores = pd.read_csv(folder / "per_utterance.csv", dtype=texts).assign(**named)
+    scores = pd.read_csv(folder / "per_utterance.csv", dtype=texts).assign(**named, **cost(folder))
     return scores.fillna({name: "" for name in texts if name in scores})
 
 
-def interval(values: pd.Series, speakers: pd.Series, seed: int = 0) -> tuple[float, float, float]:
-    """Mean over utterances and its 95 % interval, by bootstrap over speakers (utterances of one voice go together).
+def read_passages(results: Path, variant: str = "") -> pd.DataFrame:
+    """per_passage.csv of the runs that `read_scores` reads, with strategy, alpha and seed."""
+    found = []
+    for folder in compared_runs(results, variant).folder:
+        config, _ = read_config(folder)
+        named = {name: getattr(config, name) for name in ("strategy", "alpha", "seed")}
+        found.append(pd.read_csv(folder / "per_passage.csv").assign(**named))
+    return pd.concat(found, ignore_index=True)
 
-    A percentile interval of few speakers is too narrow (24 of them: 0.92 in place of 0.95). It is taken wider by what a
-    t interval is wider than a normal one (Hesterberg's expanded percentile interval, 2015). Returns mean, low, high;
-    NaN values are left out, and the interval is NaN with fewer than two speakers.
+
+def interval(values: pd.Series, speakers: pd.Series, seeds: pd.Series) -> tuple[float, float, float]:
+    """Mean and 95 % interval: mean, low, high. NaN values are left out; NaN bounds: fewer than two speakers.
+
+    It covers the choice of the test speakers (utterances of one voice go together) and, where there are several, that
+    of the training seeds, as two random effects: their variances of the mean are added, and the degrees of freedom
+    are Satterthwaite's. It is a t interval, since there are few of either.
     """
+    mean, error, freedom = mean_error(values, speakers, seeds)
+    reach = t.ppf(0.975, freedom) * error if error else 0.0 * error
+    return mean, mean - reach, mean + reach
+
+
+def mean_error(values: pd.Series, speakers: pd.Series, seeds: pd.Series) -> tuple[float, float, float]:
+    """Mean, its standard error over speakers and seeds, and degrees of freedom (see `interval`)."""
     kept = values.notna()
-    grouped = values[kept].groupby(speakers[kept])
-    sums, counts = grouped.sum().to_numpy(dtype=float), grouped.count().to_numpy(dtype=float)
-    if len(sums) == 0:
+    values, number = values[kept].astype(float), int(kept.sum())
+    if number == 0:
         return (float("nan"),) * 3
-    mean = float(sums.sum() / counts.sum())
-    if len(sums) < 2 or np.ptp(sums / counts) == 0:
-        return mean, *((float("nan"),) * 2 if len(sums) < 2 else (mean, mean))
-    count = len(sums)
-    spread = (count / (count - 1)) ** 0.5 * t.ppf(0.975, count - 1)  # standard errors to each side
-    result = bootstrap(
-        (sums, counts),
-        lambda total, number, axis: total.sum(axis=axis) / number.sum(axis=axis),
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        confidence_level=2 * norm.cdf(spread) - 1,
-        n_resamples=2000,
-        rng=np.random.default_rng(seed),
-    )
-    return mean, float(result.confidence_interval.low), float(result.confidence_interval.high)
+    mean, parts = values.mean(), []
+    for factor in (speakers[kept], seeds[kept]):
+        sums = (values - mean).groupby(factor.to_numpy()).sum()  # of a cluster, as in a ratio of two sums
+        count = len(sums)
+        if count > 1:
+            parts.append((count / (count - 1) * (sums**2).sum() / number**2, count - 1))
+        elif factor.name == speakers.name:
+            return mean, float("nan"), float("nan")  # one voice says nothing about others
+    variance = sum(part for part, _ in parts)
+    freedom = variance**2 / sum(part**2 / free for part, free in parts) if variance else 1.0
+    return mean, float(variance**0.5), float(freedom)
 
 
 def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Each (strategy, alpha) of a column of per_utterance.csv, seeds together: strategy, alpha, value, low, high,
-    seeds, utterances, and guessing, whether a classifier of any seed has learnt nothing (see `evaluate.remark`)."""
+    spread (standard deviation of the seeds' means), seeds, utterances, and guessing, whether a classifier of any seed
+    has learnt nothing (see `evaluate.remark`)."""
     rows = []
     for (strategy, alpha), group in scores.groupby(["strategy", "alpha"]):
         if metric in group and group[metric].notna().any():
             guessing = any(remark(own.dropna(axis=1, how="all")) for _, own in group.groupby("seed"))
+            about = interval(group[metric], group.speaker, group.seed)
             counts = group.seed.nunique(), int(group[metric].notna().sum())
-            rows.append((strategy, alpha, *interval(group[metric], group.speaker), *counts, guessing))
-    return pd.DataFrame(rows, columns=["strategy", "alpha", "value", "low", "high", "seeds", "utterances", "guessing"])
+            rows.append((strategy, alpha, *about, group.groupby("seed")[metric].mean().std(), *counts, guessing))
+    columns = ["strategy", "alpha", "value", "low", "high", "spread", "seeds", "utterances", "guessing"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def noisy_cell(scores: pd.DataFrame, metric: str, classifier: str = "classifier_clean") -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Tables 2 to 5 of the paper from finished runs, each value with its interval and the published one beside it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +9,8 @@ import pandas as pd
 import yaml
 
 from jointlib.config import ROOT, Config
-from jointlib.runs.scores import cells, noisy_cell, read_scores, remarks
+from jointlib.runs.comparisons import compare_cells, pairs_of_interest, verdicts
+from jointlib.runs.scores import cells, noisy_cell, read_passages, read_scores, remarks
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import write_atomically, write_csv
 
@@ -39,6 +41,13 @@ _OVERVIEW = {
     "SI-SDR (dB)": ("si_sdr_enhanced", "{:.1f}"),
     "MSE": ("mse_enhanced", "{:.1e}"),
 }
+_QUALITY = {
+    "PESQ (MOS)": ("pesq_wb_enhanced", "{:.2f}"),
+    "STOI": ("stoi_enhanced", "{:.3f}"),
+    "ESTOI": ("estoi_enhanced", "{:.3f}"),
+    "SI-SDR (dB)": ("si_sdr_enhanced", "{:.1f}"),
+    "LSD (dB)": ("lsd_enhanced", "{:.1f}"),
+}
 
 
 def published() -> pd.DataFrame:
@@ -68,17 +77,40 @@ def paper_table(scores: pd.DataFrame, number: int, classifier: str = "classifier
 
 
 def overview(scores: pd.DataFrame) -> pd.DataFrame:
-    """Noisy speech as it is, and every strategy that was run: accuracy on noisy and on clean speech, and quality."""
+    """Noisy speech as it is, and every strategy that was run: accuracy on noisy and on clean speech, quality, and what
+    a run cost on average, with all that it started from."""
+    mean = scores.groupby(["strategy", "alpha"])[["passes", "core_seconds", "parameters"]].mean()
+    shown = {
+        "passes": mean.passes.map("{:.3g}".format),
+        "core-minutes": (mean.core_seconds / 60).map("{:.1f}".format),
+        "parameters": (mean.parameters / 1000).map("{:,.0f} k".format),
+    }
+    keys = pd.MultiIndex.from_tuples([_row(*key)[1:] for key in mean.index], names=["strategy", "alpha"])
+    return _table(scores, _OVERVIEW).join(pd.DataFrame(shown).set_axis(keys)).fillna("–")
+
+
+def quality_table(scores: pd.DataFrame, passages: pd.DataFrame) -> pd.DataFrame:
+    """Measures of quality of every row and, last, PESQ of each speaker's utterances joined to passages of 8 s."""
+    longer = passages.assign(path=passages.index.map(str), correct=np.nan)
+    return _table(scores, _QUALITY).join(_table(longer, {"PESQ of 8 s": _QUALITY["PESQ (MOS)"]}))
+
+
+def _table(scores: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
+    """A row for noisy speech and for every strategy and alpha that was run; a column a metric with its format."""
     rows: dict[tuple[int, str, str], dict[str, str]] = {}
-    for name, (metric, form) in _OVERVIEW.items():
+    for name, (metric, form) in columns.items():
         noisy = [noisy_cell(scores, metric)] if metric.endswith("_enhanced") else []
         for row in pd.concat([*noisy, cells(scores, metric)]).itertuples():
-            place = ["noisy", *STRATEGIES].index(row.strategy)
-            key = (place, _title(row.strategy), "" if np.isnan(row.alpha) else f"{row.alpha:g}")
-            rows.setdefault(key, {})[name] = _with_bounds(row, form, metric)
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(_OVERVIEW)).sort_index().fillna("–")
+            rows.setdefault(_row(row.strategy, row.alpha), {})[name] = _with_bounds(row, form, metric)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(columns)).sort_index().fillna("–")
     table.index = pd.MultiIndex.from_tuples([key[1:] for key in table.index], names=["strategy", "alpha"])
     return table
+
+
+def _row(strategy: str, alpha: float) -> tuple[int, str, str]:
+    """Place, title and alpha of a row; without alpha where the strategy has its own."""
+    own = strategy == "noisy" or STRATEGIES[strategy].alpha is not None
+    return ["noisy", *STRATEGIES].index(strategy), _title(strategy), "" if own else f"{alpha:g}"
 
 
 def _title(strategy: str) -> str:
@@ -114,7 +146,7 @@ def differences(config: Config) -> pd.DataFrame:
 
 
 def write_tables(config: Config, target: Path) -> None:
-    """Write tables.csv (long form), tables.md and overview.md of a profile's runs into a folder."""
+    """Write tables.csv (long form), comparisons.csv and tables, overview, quality and verdicts (.md) into a folder."""
     scores = read_scores(config.folder, config.variant)
     target.mkdir(parents=True, exist_ok=True)
     write_csv(target / "tables.csv", pd.concat([compare(scores, number) for number in TABLES]))
@@ -124,4 +156,8 @@ def write_tables(config: Config, target: Path) -> None:
     sections.append(f"In front of the classifier on the wave: {differences(config).loc[STEM, 'here']}.\n")
     sections += [f"{legend(scores)}\n"] if legend(scores) else []
     write_atomically(target / "tables.md", "\n".join(sections).encode())
-    write_atomically(target / "overview.md", (overview(scores).reset_index().to_markdown(index=False) + "\n").encode())
+    quality = quality_table(scores, read_passages(config.folder, config.variant))
+    pages = {"overview": overview(scores).reset_index(), "quality": quality.reset_index(), "verdicts": verdicts(scores)}
+    for name, table in pages.items():
+        write_atomically(target / f"{name}.md", (table.to_markdown(index=False) + "\n").encode())
+    write_csv(target / "comparisons.csv", compare_cells(scores, pairs_of_interest(scores)))

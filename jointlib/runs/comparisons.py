@@ -1,0 +1,126 @@
+"""Two rows on the same utterances, and the paper's claims: what is held up by our scores, and what is not."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+
+from jointlib.runs.folder import title
+from jointlib.runs.scores import interval, mean_error
+from jointlib.strategies import STRATEGIES
+
+Cell = tuple[str, float | None]  # strategy and alpha; None: the strategy's own; "noisy" is the unprocessed input
+
+
+class Claim(NamedTuple):
+    """That one cell is better than another: a sentence, the column of per_utterance.csv, and the two cells."""
+
+    text: str
+    metric: str
+    better: Cell
+    worse: Cell
+
+
+_NOISY: Cell = ("noisy", None)
+BEST = "dual"  # the strategy beyond the paper that is meant to have both, accuracy and quality
+CLAIMS = (
+    Claim(
+        "Joint training repairs what noise costs: JT over a classifier of clean speech", "correct", ("jt", 0.5), _NOISY
+    ),
+    Claim("JT understands more than BN", "correct", ("jt", 0.5), ("bn", 0.5)),
+    Claim("BN understands more than BN-Mix", "correct", ("bn", 0.5), ("bn_mix", 0.5)),
+    Claim("JT leaves speech worse than the noisy input", "pesq_wb_enhanced", _NOISY, ("jt", 0.5)),
+    Claim("BN makes speech better than the noisy input", "pesq_wb_enhanced", ("bn", 0.5), _NOISY),
+    Claim("BN-Mix makes speech better than the noisy input", "pesq_wb_enhanced", ("bn_mix", 0.5), _NOISY),
+    Claim("BN without the MSE (alpha = 0) leaves speech worse", "pesq_wb_enhanced", ("bn", 0.1), ("bn", 0.0)),
+    Claim("JT's speech stays intelligible less than the noisy input", "stoi_enhanced", _NOISY, ("jt", 0.5)),
+)
+
+
+def values(scores: pd.DataFrame, metric: str, cell: Cell) -> pd.Series:
+    """A column's values in one cell, by seed, speaker and path; empty where it was not run."""
+    strategy, alpha = cell
+    if strategy == "noisy" and metric == "correct":
+        rows = scores[scores.strategy == "classifier_clean"]
+    elif strategy == "noisy":
+        metric = metric.replace("_enhanced", "_noisy")
+        rows = scores.drop_duplicates(["seed", "path"])
+    else:
+        rows = scores[(scores.strategy == strategy) & ((scores.alpha == alpha) | (alpha is None))]
+    if metric not in rows:
+        return pd.Series(dtype=float)
+    return rows.set_index(["seed", "speaker", "path"])[metric].dropna().astype(float)
+
+
+def difference(scores: pd.DataFrame, metric: str, first: Cell, second: Cell) -> dict[str, float] | None:
+    """First minus second on the utterances and seeds that both have: difference, low, high (95 %), p (two-sided t).
+
+    Speakers and seeds are random, as in `scores.interval`. None where one was not run.
+    """
+    both = pd.concat([values(scores, metric, cell) for cell in (first, second)], axis=1, join="inner", keys=("a", "b"))
+    if both.empty:
+        return None
+    both = both.reset_index()
+    columns = both.a - both.b, both.speaker, both.seed
+    mean, error, freedom = mean_error(*columns)
+    _, low, high = interval(*columns)
+    p = float(2 * t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
+    return {"difference": mean, "low": low, "high": high, "p": p, "seeds": both.seed.nunique()}
+
+
+def compare_cells(scores: pd.DataFrame, pairs: Iterable[tuple[str, Cell, Cell]]) -> pd.DataFrame:
+    """`difference` of several (metric, first, second), with p corrected for their number (Holm 1979) as p_holm."""
+    rows = []
+    for metric, first, second in pairs:
+        if found := difference(scores, metric, first, second):
+            rows.append({"metric": metric, "first": name(first), "second": name(second), **found})
+    table = pd.DataFrame(rows, columns=["metric", "first", "second", "difference", "low", "high", "p", "seeds"])
+    return table.assign(p_holm=holm(table.p.to_numpy(dtype=float)))
+
+
+def pairs_of_interest(scores: pd.DataFrame, best: str = BEST) -> list[tuple[str, Cell, Cell]]:
+    """What is compared: `best` with every other row that reads noisy speech, in accuracy and in three measures of
+    quality, and every joint strategy of the paper with the classifier that was trained on noisy speech."""
+    rows = scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False)
+    cells: list[Cell] = [tuple(row) for row in rows if STRATEGIES[row.strategy].test_input == "noisy"]
+    pairs: list[tuple[str, Cell, Cell]] = [
+        (metric, (best, None), other)
+        for metric in ("correct", "pesq_wb_enhanced", "stoi_enhanced", "si_sdr_enhanced")
+        for other in [_NOISY, *(cell for cell in cells if cell[0] != best)]
+    ]
+    joint = [cell for cell in cells if STRATEGIES[cell[0]].alpha is None]
+    return pairs + [("correct", cell, ("classifier_noisy", None)) for cell in joint]
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p values corrected so that the chance of any false find stays below the level (Holm 1979)."""
+    order = np.argsort(p)
+    corrected = np.empty_like(p)
+    corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    return corrected
+
+
+def name(cell: Cell) -> str:
+    """How a sentence names a cell."""
+    strategy, alpha = cell
+    return "Noisy, unprocessed" if strategy == "noisy" else title(strategy, alpha if alpha is not None else np.nan)
+
+
+def verdicts(scores: pd.DataFrame, claims: Iterable[Claim] = CLAIMS) -> pd.DataFrame:
+    """Each claim with the difference that it is about, and a verdict: held, not held, undecided, or not tested here."""
+    claims = list(claims)
+    found = {claim: difference(scores, claim.metric, claim.better, claim.worse) for claim in claims}
+    tested = [claim for claim in claims if found[claim]]
+    corrected = dict(zip(tested, holm(np.array([found[claim]["p"] for claim in tested])), strict=True))
+    rows = []
+    for claim in claims:
+        if claim not in corrected:
+            rows.append((claim.text, "", "not tested here: no such run"))
+            continue
+        about, p = found[claim], corrected[claim]
+        numbers = f"{about['difference']:+.3f} [{about['low']:+.3f}, {about['high']:+.3f}]"
+        sided = "held" if about["difference"] > 0 else "not held, the reverse"
+        rows.append((claim.text, numbers, sided if p < 0.05 else "undecided"))
+    return pd.DataFrame(rows, columns=["the paper's claim", "difference [95 % interval]", "verdict here"])
