@@ -24,7 +24,7 @@ from jointlib.train import Batch
 QUALITY = ("pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr", "lsd", "mse")
 PASSAGE = 8 * SAMPLE_RATE  # samples; PESQ was made for passages of 8 s and more
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # (clean, estimate), waves (T,) at 16 kHz
-Scoring = Callable[[Pairs, str], pd.DataFrame]  # `quality` of pairs, with a title for its progress
+Scoring = Callable[[Pairs, str, tuple[str, ...]], pd.DataFrame]  # `score` of pairs: title, and which metrics
 
 
 def si_sdr(clean: np.ndarray, estimate: np.ndarray) -> float:
@@ -67,8 +67,8 @@ _METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 }
 
 
-def quality(pair: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
-    """Every metric of an estimate against clean speech, waves (T,) at 16 kHz.
+def quality(pair: tuple[np.ndarray, np.ndarray], metrics: tuple[str, ...] = QUALITY) -> dict[str, Any]:
+    """Metrics of an estimate against clean speech, waves (T,) at 16 kHz.
 
     PESQ in MOS (wide band 1.04 to 4.64, narrow band to 4.55), STOI and extended STOI 0 to 1, SI-SDR and log-spectral
     distance in dB, MSE per sample. A metric that cannot be computed (silence, too short) is NaN, and ``failed`` says
@@ -76,9 +76,9 @@ def quality(pair: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
     """
     clean, estimate = (np.asarray(wave, dtype=np.float64) for wave in pair)
     scores, reasons = {}, []
-    for name, metric in _METRICS.items():
+    for name in metrics:
         try:
-            scores[name] = metric(clean, estimate)
+            scores[name] = _METRICS[name](clean, estimate)
             if not np.isfinite(scores[name]):
                 raise ValueError(f"not finite: {scores[name]}")
         except (pesq.PesqError, ValueError, ZeroDivisionError, RuntimeWarning) as error:
@@ -87,14 +87,15 @@ def quality(pair: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
     return scores | {"failed": "; ".join(reasons)}
 
 
-def score(pairs: Pairs, workers: int | None, title: str) -> pd.DataFrame:
+def score(pairs: Pairs, workers: int | None, title: str, metrics: tuple[str, ...] = QUALITY) -> pd.DataFrame:
     """`quality` of every (clean, estimate), in `workers` processes (None: one per core), in the pairs' order."""
+    scored = partial(quality, metrics=metrics)
     workers = workers or os.cpu_count() or 1
     with Progress(len(pairs), title) as progress:
         if workers == 1:
-            return pd.DataFrame(progress.over(map(quality, pairs)))
+            return pd.DataFrame(progress.over(map(scored, pairs)))
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            return pd.DataFrame(progress.over(pool.map(quality, pairs, chunksize=8)))
+            return pd.DataFrame(progress.over(pool.map(scored, pairs, chunksize=8)))
 
 
 def pairs_of(batch: Batch, wave: Tensor) -> Pairs:
@@ -125,7 +126,7 @@ class Scores(NamedTuple):
     per_utterance: where the network classifies predicted, probability, runner_up, correct, and correct_on_clean, the
         same for clean speech; every quality as NAME_noisy and, where the network enhances, NAME_enhanced, with the
         reasons of what failed in failed_noisy and failed_enhanced.
-    per_passage: speaker, and every quality of the speaker's utterances joined to 8 s or more (see `passages`).
+    per_passage: speaker, and PESQ of the speaker's utterances joined to 8 s or more (see `passages`).
     """
 
     per_utterance: pd.DataFrame
@@ -159,9 +160,9 @@ def evaluate(
     columns, joined = [pd.concat(found, ignore_index=True)] if found else [], []
     for name, pairs in heard.items():
         if pairs:
-            columns.append(score(pairs, f"Scoring {name} speech").add_suffix(f"_{name}"))
+            columns.append(score(pairs, f"Scoring {name} speech", QUALITY).add_suffix(f"_{name}"))
             names, longer = passages(pairs, speakers)
-            joined.append(score(longer, f"Scoring {name} passages").add_suffix(f"_{name}"))
+            joined.append(score(longer, f"Scoring {name} passages", QUALITY[:2]).add_suffix(f"_{name}"))
     joined.insert(0, pd.DataFrame({"speaker": names}))
     return Scores(pd.concat(columns, axis=1), pd.concat(joined, axis=1))
 

@@ -35,14 +35,15 @@ def si_sdr(enhanced: Tensor, clean: Tensor) -> Tensor:
 
 def spectrum(enhanced: Tensor, clean: Tensor) -> Tensor:
     """L1 between magnitudes to the power 0.3, mean over bins, frames and windows of 16, 32 and 64 ms; about 0.1."""
-    both = torch.cat([enhanced, clean]).squeeze(1)
-    terms = []
-    for window in _WINDOWS:
-        hann = torch.hann_window(window, device=both.device)
-        bins = torch.stft(both, window, window // 4, window=hann, pad_mode="constant", return_complex=True)
-        compressed = (bins.real.square() + bins.imag.square() + _EPS) ** 0.15  # (2 B, bins, F)
-        terms.append(F.l1_loss(*compressed.chunk(2)))
+    terms = [F.l1_loss(_compressed(enhanced, window), _compressed(clean, window)) for window in _WINDOWS]
     return sum(terms) / len(terms)
+
+
+def _compressed(wave: Tensor, window: int) -> Tensor:
+    """Magnitudes of (B, 1, T) to the power 0.3: (B, bins, F)."""
+    hann = torch.hann_window(window, device=wave.device)
+    bins = torch.stft(wave.squeeze(1), window, window // 4, window=hann, pad_mode="constant", return_complex=True)
+    return (bins.real.square() + bins.imag.square() + _EPS) ** 0.15
 
 
 def mimic(enhanced: Tensor, clean: Tensor, filterbank: nn.Module) -> Tensor:

@@ -42,11 +42,18 @@ class EmbeddedCorpus(BaseModel):
 
     utterances: Annotated[dict[Literal[SPLITS], Count], _ALL_SPLITS] = {"train": 23_132, "valid": 3_118, "test": 3_793}
     speakers: Annotated[dict[Literal[SPLITS], Count], _ALL_SPLITS] = {"train": 77, "valid": 10, "test": 10}
-    phrasings: Annotated[Count, Field(le=8)] = 8  # wordings of each of the 31 intents
+    phrasings: Annotated[Count, Field(le=8)] = 8  # wordings of each of the 31 intents, of eight
+    phrasings_of_test_only: Annotated[int, Field(strict=True, ge=0, le=7)] = 0  # and some that are in no other split
     words_per_minute: tuple[Count, Count] = (150, 220)  # range of the speakers' rates
     noise_files: Annotated[dict[Literal["train", "test"], Count], _BOTH_NOISES] = {"train": 12, "test": 5}  # of a type
     noise_seconds: Positive = 20.0  # length of each
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _there_are_eight_phrasings(self) -> "EmbeddedCorpus":
+        if (wanted := self.phrasings + self.phrasings_of_test_only) > 8:
+            raise ValueError(f"phrasings and phrasings_of_test_only: {wanted} wordings asked for, there are 8")
+        return self
 
 
 class Config(BaseModel):

@@ -64,9 +64,11 @@ class Data:
             steps = 0
 
     def described(self, split: str) -> pd.DataFrame:
-        """A row per utterance of a split's plan: path, noise_type, snr_db, speaker, intent."""
+        """A row per utterance of a split's plan: path, noise_type, snr_db, speaker, intent, transcription."""
         plan = self.plan(split)[["utterance", "path", "noise_type", "snr_db"]]
-        return plan.join(self.corpus.manifest[["speaker", "intent"]], on="utterance").drop(columns="utterance")
+        return plan.join(self.corpus.manifest[["speaker", "intent", "transcription"]], on="utterance").drop(
+            columns="utterance"
+        )
 
 
 def check_sources(config: Config) -> None:

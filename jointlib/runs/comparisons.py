@@ -1,12 +1,13 @@
 """Two rows on the same utterances, and the paper's claims: what is held up by our scores, and what is not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t
 
+from jointlib.config import ROOT
 from jointlib.runs.folder import title
 from jointlib.runs.scores import interval, mean_error
 from jointlib.strategies import STRATEGIES
@@ -24,19 +25,25 @@ class Claim(NamedTuple):
 
 
 _NOISY: Cell = ("noisy", None)
+_TABLE_OF = {"correct": 2, "pesq_wb_enhanced": 3, "stoi_enhanced": 4}
 BEST = "dual"  # the strategy beyond the paper that is meant to have both, accuracy and quality
+_JT, _BN, _MIX = ("jt", 0.5), ("bn", 0.5), ("bn_mix", 0.5)
 CLAIMS = (
-    Claim(
-        "Joint training repairs what noise costs: JT over a classifier of clean speech", "correct", ("jt", 0.5), _NOISY
-    ),
-    Claim("JT understands more than BN", "correct", ("jt", 0.5), ("bn", 0.5)),
-    Claim("BN understands more than BN-Mix", "correct", ("bn", 0.5), ("bn_mix", 0.5)),
-    Claim("JT leaves speech worse than the noisy input", "pesq_wb_enhanced", _NOISY, ("jt", 0.5)),
-    Claim("BN makes speech better than the noisy input", "pesq_wb_enhanced", ("bn", 0.5), _NOISY),
-    Claim("BN-Mix makes speech better than the noisy input", "pesq_wb_enhanced", ("bn_mix", 0.5), _NOISY),
-    Claim("BN without the MSE (alpha = 0) leaves speech worse", "pesq_wb_enhanced", ("bn", 0.1), ("bn", 0.0)),
-    Claim("JT's speech stays intelligible less than the noisy input", "stoi_enhanced", _NOISY, ("jt", 0.5)),
+    Claim("Joint training repairs what noise costs: JT over a classifier of clean speech", "correct", _JT, _NOISY),
+    Claim("JT classifies better than BN", "correct", _JT, _BN),
+    Claim("BN classifies better than BN-Mix", "correct", _BN, _MIX),
+    Claim("JT has a lower PESQ than the noisy input", "pesq_wb_enhanced", _NOISY, _JT),
+    Claim("JT has a lower STOI than the noisy input", "stoi_enhanced", _NOISY, _JT),
+    Claim("BN has a higher PESQ than the noisy input", "pesq_wb_enhanced", _BN, _NOISY),
+    Claim("BN-Mix has a higher PESQ than the noisy input", "pesq_wb_enhanced", _MIX, _NOISY),
+    Claim("BN needs the MSE: PESQ at alpha = 0.1 over alpha = 0", "pesq_wb_enhanced", ("bn", 0.1), ("bn", 0.0)),
+    Claim("JT needs the MSE: accuracy at alpha = 0.5 over alpha = 0", "correct", _JT, ("jt", 0.0)),
 )
+
+
+def published() -> pd.DataFrame:
+    """The paper's Tables 2 to 5: table, metric, strategy, alpha, value (NaN where the paper prints a dash)."""
+    return pd.read_csv(ROOT / "results/published/tables.csv")
 
 
 def values(scores: pd.DataFrame, metric: str, cell: Cell) -> pd.Series:
@@ -94,6 +101,36 @@ def pairs_of_interest(scores: pd.DataFrame, best: str = BEST) -> list[tuple[str,
     return pairs + [("correct", cell, ("classifier_noisy", None)) for cell in joint]
 
 
+def dominance(
+    scores: pd.DataFrame, best: str = BEST, quality: str = "pesq_wb_enhanced", margin: float = 0.01
+) -> pd.DataFrame:
+    """Whether `best` has both: for every published row, the differences in accuracy and in quality, and a verdict.
+
+    It is not worse in accuracy where the 95 % interval of the difference lies above -`margin`, and better in quality
+    where it lies above 0; a row without a front-end is compared in accuracy, and the noisy input is its quality.
+    """
+    rows = scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False)
+    published = [
+        tuple(row)
+        for row in rows
+        if STRATEGIES[row.strategy].published and STRATEGIES[row.strategy].test_input == "noisy"
+    ]
+    found = []
+    for cell in published:
+        read = difference(scores, "correct", (best, None), cell)
+        heard = difference(scores, quality, (best, None), cell) or difference(scores, quality, (best, None), _NOISY)
+        if read and heard:
+            verdict = read["low"] > -margin and heard["low"] > 0
+            found.append((name(cell), _shown(read), _shown(heard), "yes" if verdict else "no"))
+    return pd.DataFrame(
+        found, columns=["against", "accuracy", quality.removesuffix("_enhanced"), "not worse, and better"]
+    )
+
+
+def _shown(about: dict[str, float]) -> str:
+    return f"{about['difference']:+.3f} [{about['low']:+.3f}, {about['high']:+.3f}]"
+
+
 def holm(p: np.ndarray) -> np.ndarray:
     """p values corrected so that the chance of any false find stays below the level (Holm 1979)."""
     order = np.argsort(p)
@@ -108,19 +145,25 @@ def name(cell: Cell) -> str:
     return "Noisy, unprocessed" if strategy == "noisy" else title(strategy, alpha if alpha is not None else np.nan)
 
 
-def verdicts(scores: pd.DataFrame, claims: Iterable[Claim] = CLAIMS) -> pd.DataFrame:
-    """Each claim with the difference that it is about, and a verdict: held, not held, undecided, or not tested here."""
-    claims = list(claims)
-    found = {claim: difference(scores, claim.metric, claim.better, claim.worse) for claim in claims}
-    tested = [claim for claim in claims if found[claim]]
-    corrected = dict(zip(tested, holm(np.array([found[claim]["p"] for claim in tested])), strict=True))
+def verdicts(scores: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
+    """Each claim with the published values, our difference, and a verdict: held, not held, undecided, or not tested."""
+    found = [difference(scores, claim.metric, claim.better, claim.worse) for claim in claims]
+    corrected = iter(holm(np.array([about["p"] for about in found if about])))
     rows = []
-    for claim in claims:
-        if claim not in corrected:
-            rows.append((claim.text, "", "not tested here: no such run"))
-            continue
-        about, p = found[claim], corrected[claim]
-        numbers = f"{about['difference']:+.3f} [{about['low']:+.3f}, {about['high']:+.3f}]"
-        sided = "held" if about["difference"] > 0 else "not held, the reverse"
-        rows.append((claim.text, numbers, sided if p < 0.05 else "undecided"))
-    return pd.DataFrame(rows, columns=["the paper's claim", "difference [95 % interval]", "verdict here"])
+    for claim, about in zip(claims, found, strict=True):
+        theirs = " against ".join(f"{_published(claim.metric, cell):.3g}" for cell in (claim.better, claim.worse))
+        if about is None:
+            rows.append((claim.text, theirs, "", "cannot be tested: not run"))
+        elif next(corrected) >= 0.05:
+            rows.append((claim.text, theirs, _shown(about), "undecided"))
+        else:
+            verdict = "held" if about["difference"] > 0 else "not held: the reverse"
+            rows.append((claim.text, theirs, _shown(about), verdict))
+    return pd.DataFrame(rows, columns=["claim", "in the paper", "our difference [95 % interval]", "here"])
+
+
+def _published(metric: str, cell: Cell) -> float:
+    """The paper's value of a cell, NaN where it prints none."""
+    table, (strategy, alpha) = published(), cell
+    rows = table[(table.table == _TABLE_OF[metric]) & (table.strategy == strategy)]
+    return rows[rows.alpha.isna() if alpha is None else rows.alpha == alpha].value.item()

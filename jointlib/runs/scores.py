@@ -11,7 +11,7 @@ from scipy.stats import t
 
 from jointlib.config import Config, without_init
 from jointlib.corpora.batches import Data
-from jointlib.evaluate import Pairs, pairs_of, remark, score
+from jointlib.evaluate import QUALITY, Pairs, pairs_of, remark, score
 from jointlib.runs.folder import cost, list_runs, read_config, title
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import remove_partial, write_csv
@@ -129,9 +129,9 @@ def remarks(scores: pd.DataFrame) -> pd.Series:
     return pd.Series(found, name="classifier", dtype=object)
 
 
-def score_once(config: Config, pairs: Pairs, title: str) -> pd.DataFrame:
+def score_once(config: Config, pairs: Pairs, title: str, metrics: tuple[str, ...] = QUALITY) -> pd.DataFrame:
     """`evaluate.score`, read back where the same waves were scored before for this profile."""
-    digest = hashlib.blake2b(digest_size=8)
+    digest = hashlib.blake2b(",".join(metrics).encode(), digest_size=8)
     for wave in chain.from_iterable(pairs):
         digest.update(np.ascontiguousarray(wave))
     file = config.folder / "scores" / f"{digest.hexdigest()}.csv"
@@ -139,7 +139,7 @@ def score_once(config: Config, pairs: Pairs, title: str) -> pd.DataFrame:
     with FileLock(file.with_suffix(".lock")):  # runs that train side by side want it at the same time
         if not file.exists():
             remove_partial(file.parent, f"{file.name}.*")
-            write_csv(file, score(pairs, config.metric_workers, title))
+            write_csv(file, score(pairs, config.metric_workers, title, metrics))
     return pd.read_csv(file, dtype={"failed": str}).fillna({"failed": ""})
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from jointlib.config import ROOT, Config
-from jointlib.runs.comparisons import compare_cells, pairs_of_interest, verdicts
+from jointlib.config import Config
+from jointlib.runs.comparisons import compare_cells, pairs_of_interest, published, verdicts
 from jointlib.runs.scores import cells, noisy_cell, read_passages, read_scores, remarks
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import write_atomically, write_csv
@@ -48,11 +48,6 @@ _QUALITY = {
     "SI-SDR (dB)": ("si_sdr_enhanced", "{:.1f}"),
     "LSD (dB)": ("lsd_enhanced", "{:.1f}"),
 }
-
-
-def published() -> pd.DataFrame:
-    """The paper's Tables 2 to 5: table, metric, strategy, alpha, value (NaN where the paper prints a dash)."""
-    return pd.read_csv(ROOT / "results/published/tables.csv")
 
 
 def compare(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:

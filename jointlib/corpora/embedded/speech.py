@@ -73,7 +73,8 @@ def speak(text: str, speaker: dict, rng: np.random.Generator) -> np.ndarray:
 
 def write_split(root: Path, settings: "EmbeddedCorpus", split: str) -> None:
     """Write one split's wav files and CSV under `root`, the dataset's folder, speaker by speaker."""
-    texts = [(text, intent) for intent in intents() for text in phrasings(intent)[: settings.phrasings]]
+    wordings = settings.phrasings + (settings.phrasings_of_test_only if split == "test" else 0)
+    texts = [(text, intent) for intent in intents() for text in phrasings(intent)[:wordings]]
     rng, people, rows = np.random.default_rng([settings.seed, 3, SPLITS.index(split)]), speakers(settings)[split], []
     for number, speaker in enumerate(people):
         shuffle = np.random.default_rng([settings.seed, 2, SPLITS.index(split), number]).permutation

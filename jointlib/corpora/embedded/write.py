@@ -22,8 +22,9 @@ def ensure_embedded(folder: Path, settings: EmbeddedCorpus) -> None:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     record, wanted = folder / "embedded.json", settings.model_dump(mode="json")
+    defaults = EmbeddedCorpus().model_dump(mode="json")  # of what an older record does not know
     with FileLock(folder.with_name(f"{folder.name}.lock")):  # another process may have the same idea
-        if record.exists() and json.loads(record.read_text()) == wanted:
+        if record.exists() and defaults | json.loads(record.read_text()) == wanted:
             return
         if record.exists():
             raise FileExistsError(f"{record}: made with other settings than {wanted}; remove {folder} to make it anew")
