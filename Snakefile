@@ -92,7 +92,7 @@ def parameters(cell=None, **more):
 
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill --log-level WARNING --no-progress-bar -k python3"
 EXECUTED = f"{RESULTS}/notebooks"
-SUMMARIES = ("04_tables", "05_figures", "06_audition")
+SUMMARIES = ("04_tables", "05_figures", "06_audition", "07_beyond_the_paper")
 
 
 rule all:

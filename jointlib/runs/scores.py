@@ -75,17 +75,16 @@ def mean_error(values: pd.Series, speakers: pd.Series, seeds: pd.Series) -> tupl
     values, number = values[kept].astype(float), int(kept.sum())
     if number == 0:
         return (float("nan"),) * 3
-    mean, parts = values.mean(), []
+    if speakers[kept].nunique() < 2:  # one voice says nothing about others
+        return float(values.mean()), float("nan"), float("nan")
+    parts = []
     for factor in (speakers[kept], seeds[kept]):
-        sums = (values - mean).groupby(factor.to_numpy()).sum()  # of a cluster, as in a ratio of two sums
-        count = len(sums)
-        if count > 1:
+        sums = (values - values.mean()).groupby(factor.to_numpy()).sum()  # of a cluster, as in a ratio of two sums
+        if (count := len(sums)) > 1:
             parts.append((count / (count - 1) * (sums**2).sum() / number**2, count - 1))
-        elif factor.name == speakers.name:
-            return mean, float("nan"), float("nan")  # one voice says nothing about others
     variance = sum(part for part, _ in parts)
     freedom = variance**2 / sum(part**2 / free for part, free in parts) if variance else 1.0
-    return mean, float(variance**0.5), float(freedom)
+    return float(values.mean()), float(variance**0.5), float(freedom)
 
 
 def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:

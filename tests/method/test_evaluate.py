@@ -54,7 +54,7 @@ def test_failures_are_counted_and_not_averaged():
     table = pd.DataFrame(
         {"correct": [1, 0], "stoi_enhanced": [0.5, np.nan], "snr_db": [0.0, 5.0], "noise_type": ["Typing", "Typing"]}
     )
-    summary = summarise(table)
+    summary = summarise(table, pd.DataFrame({"speaker": ["a"], "pesq_wb_noisy": [1.5]}))
     assert summary["mean"] == {"correct": 0.5, "stoi_enhanced": 0.5}
     assert summary["failed"] == {"stoi_enhanced": 1} and summary["remark"] == ""
     assert summary["by_snr_db"]["5.0"] == {"correct": 0.0}

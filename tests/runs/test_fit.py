@@ -79,8 +79,8 @@ def test_a_folder_that_is_no_whole_run_is_left_alone(profile):
 def test_pretrained_parts_are_runs_of_their_own(profile):
     folder = fit(load_config(profile, strategy="bn", init="pretrained"))
     origins = json.loads((folder / "config.json").read_text())["origins"]
-    assert origins == {"frontend": "enhancement_seed0", "backend": "bn_frozen_seed0"}
-    assert {"enhancement_seed0", "bn_frozen_seed0"} <= {path.name for path in list_runs(folder.parents[1]).folder}
+    assert origins == {"frontend": "enhancement_seed0_steps=8", "backend": "bn_frozen_seed0_steps=16"}
+    assert set(origins.values()) <= {path.name for path in list_runs(folder.parents[1]).folder}
 
 
 def test_a_cascade_consists_of_its_parts(profile):

@@ -11,12 +11,19 @@ from jointlib.runs.tables import TABLES, compare, differences, legend, overview,
 
 
 def test_interval_limits():
-    speakers = pd.Series(["a", "a", "b", "b"])
-    assert interval(pd.Series([1.0, 1.0, 1.0, 1.0]), speakers) == (1.0, 1.0, 1.0)
-    mean, low, high = interval(pd.Series([1.0, np.nan, 0.0, 0.0]), speakers)
+    speakers, seeds = pd.Series([*"aabb"], name="speaker"), pd.Series([0, 1, 0, 1], name="seed")
+    assert interval(pd.Series([1.0, 1.0, 1.0, 1.0]), speakers, seeds) == (1.0, 1.0, 1.0)
+    mean, low, high = interval(pd.Series([1.0, np.nan, 0.0, 0.0]), speakers, seeds)
     assert mean == pytest.approx(1 / 3) and low <= mean <= high
-    assert np.isnan(interval(pd.Series([1.0, 0.0]), pd.Series(["a", "a"]))[1])
-    assert all(np.isnan(value) for value in interval(pd.Series([np.nan]), pd.Series(["a"])))
+    assert np.isnan(interval(pd.Series([1.0, 0.0]), speakers[:2], seeds[:2])[1])
+    assert all(np.isnan(value) for value in interval(pd.Series([np.nan]), speakers[:1], seeds[:1]))
+
+
+def test_interval_counts_seeds_that_differ():
+    speakers, seeds = pd.Series([*"abcd"] * 3, name="speaker"), pd.Series(np.repeat([0, 1, 2], 4), name="seed")
+    values = pd.Series([0.1, 0.2, 0.1, 0.2] * 3)
+    of_speakers, of_both = (interval(values + luck * seeds, speakers, seeds) for luck in (0.0, 0.3))
+    assert of_both[2] - of_both[1] > 3 * (of_speakers[2] - of_speakers[1])
 
 
 def test_published_tables():
@@ -57,7 +64,7 @@ def test_a_start_is_compared_with_the_same_baselines(config):
 
 def test_overview_report_and_figures(config):
     scores = read_scores(config.folder)
-    assert overview(scores).loc[("Enhancement alone", "1"), "accuracy"] == "–"
+    assert overview(scores).loc[("Enhancement alone", ""), "accuracy"] == "–"
     assert set(cells(scores, "correct").strategy) == {"classifier_clean", "jt"}
     write_tables(config, config.folder / "tables")
     page = write_report(config).read_text()
@@ -74,13 +81,14 @@ def invented(readings: dict[str, list[str]]) -> pd.DataFrame:
         for strategy, predicted in readings.items()
     ]
     scores = pd.concat(parts, ignore_index=True).assign(alpha=0.0, seed=0, path="a.wav")
-    return scores.assign(correct=(scores.intent == scores.predicted).astype(int), correct_on_clean=0)
+    cost = {"passes": 1.0, "core_seconds": 1.0, "parameters": 1}
+    return scores.assign(correct=(scores.intent == scores.predicted).astype(int), correct_on_clean=0, **cost)
 
 
 def test_a_classifier_that_has_learnt_nothing_is_marked_in_tables_and_report():
     scores = invented({"classifier_clean": [*"abc" * 10], "classifier_noisy": ["a"] * 30})
     assert overview(scores.assign(pesq_wb_noisy=1.0, stoi_noisy=1.0, si_sdr_noisy=1.0, mse_noisy=1.0)).accuracy[
-        [("Classifier, clean", "0"), ("Classifier, noisy", "0")]
+        [("Classifier, clean", ""), ("Classifier, noisy", "")]
     ].tolist() == ["1.000 [1.000, 1.000]", "0.333 † [0.333, 0.333]"]
     assert list(remarks(scores).index) == ["Classifier, noisy, seed 0"]
     assert "Classifier, noisy, seed 0: always predicts 'a'" in legend(scores)
