@@ -51,9 +51,14 @@ def lsd(clean: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def _stoi(clean: np.ndarray, estimate: np.ndarray, extended: bool = False) -> float:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)  # for a wave too short, pystoi warns and returns 1e-5
-        return float(pystoi.stoi(clean, estimate, SAMPLE_RATE, extended=extended))
+    state = np.random.get_state()  # noqa: NPY002 - pystoi adds noise from numpy's global generator to extended STOI
+    np.random.seed(0)  # noqa: NPY002
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)  # for a wave too short, pystoi warns and returns 1e-5
+            return float(pystoi.stoi(clean, estimate, SAMPLE_RATE, extended=extended))
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
 
 
 _METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {

@@ -69,7 +69,9 @@ def test_no_circle_of_imports():
 def test_the_networks_know_nothing_of_the_rest():
     for name in ("waveunet", "tcn", "losses"):
         assert imports(LIBRARY / f"{name}.py") == set()
-    assert imports(LIBRARY / "strategies.py") == {"jointlib.waveunet", "jointlib.tcn"}
+    assert imports(LIBRARY / "masknet.py") == {"jointlib.tcn"}
+    networks = {"jointlib.waveunet", "jointlib.masknet", "jointlib.tcn"}
+    assert imports(LIBRARY / "strategies.py") == networks | {"jointlib.losses"}
 
 
 def test_who_may_draw_and_who_may_show_widgets():

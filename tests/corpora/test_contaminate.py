@@ -68,5 +68,5 @@ def test_the_exported_corpus_is_the_mixed_one(profile, tmp_path):
     clips, _ = exported.audio.clips(torch.tensor(plans["test"].utterance), 8000)
     torch.testing.assert_close(clips, noisy, atol=1 / 32768, rtol=0)
     described = data.described("test")
-    assert described.columns.tolist() == ["path", "noise_type", "snr_db", "speaker", "intent"]
+    assert described.columns.tolist() == ["path", "noise_type", "snr_db", "speaker", "intent", "transcription"]
     assert described.speaker.tolist() == exported.split("test").speaker.tolist()

@@ -57,7 +57,7 @@ def test_the_report_names_the_classifiers_that_have_learnt_nothing(results):
 def test_report_and_figures(results):
     page = (results / "smoke/report.html").read_text()
     figures = sorted(file.name for file in (results / "smoke/figures").glob("*.png"))
-    assert len(figures) == 5 and all(f"figures/{name}" in page for name in figures)
+    assert len(figures) == 6 and all(f"figures/{name}" in page for name in figures)
     assert all(f"notebooks/{file.name}" in page for file in (results / "smoke/notebooks").glob("*.html"))
 
 
@@ -69,7 +69,7 @@ def test_what_is_done_is_not_done_again(results):
 def test_dry_run_shows_every_cell(tmp_path):
     plan = pipeline(tmp_path, "-n")
     assert plan.returncode == 0
-    assert (plan.stdout + plan.stderr).count("rule cell:") == 11
+    assert (plan.stdout + plan.stderr).count("rule cell:") == 16
 
 
 @pytest.mark.parametrize(("name", "own"), [("05_figures", {}), ("06_audition", {"STATIC": True})])

@@ -87,7 +87,7 @@ def test_a_cascade_consists_of_its_parts(profile):
     cascade = fit(load_config(profile, strategy="cascade_clean"))
     weights = load_file(cascade / "weights.safetensors")
     for part, parent in (("frontend", "enhancement"), ("backend", "classifier_clean")):
-        for name, value in load_file(cascade.parent / f"{parent}_seed0" / "weights.safetensors").items():
+        for name, value in load_file(cascade.parent / f"{parent}_seed0_steps=12" / "weights.safetensors").items():
             assert name.startswith(part) and torch.equal(weights[name], value)
     assert pd.read_csv(cascade / "history.csv").empty
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from jointlib.config import ConfigError, from_notebook, load_config
 from jointlib.runs.folder import FILES, list_runs
 from jointlib.runs.run import load_run
-from jointlib.runs.scores import read_run
+from jointlib.runs.scores import read_passages, read_run
 from jointlib.support.files import UnusableFile
 
 pytestmark = pytest.mark.trust
@@ -183,7 +183,8 @@ def test_a_pickle_in_a_run_folder_is_refused_unexecuted(name, tiny_runs, tmp_pat
     planted = tmp_path / "planted"
     (folder / name).write_bytes(pickle.dumps(Payload(planted)))
     refused = 0
-    for read in (load_run, read_run, lambda run: list_runs(run.parent.parent)):
+    in_folder = (list_runs, read_passages)
+    for read in (load_run, read_run, *(lambda run, read=read: read(run.parents[1]) for read in in_folder)):
         try:
             read(folder)
         except (ValueError, KeyError):
