@@ -1,0 +1,78 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from jointlib.config import load_config, parent_of
+from jointlib.evaluate import PASSAGE, passages
+from jointlib.runs.comparisons import CLAIMS, difference, dominance, holm, verdicts
+from jointlib.strategies import STRATEGIES, parents
+
+
+def lineage(config) -> dict[str, int]:
+    """The steps of every training that a run is made of, by the run's name."""
+    row = STRATEGIES[config.strategy]
+    found = {} if row.frozen == ("frontend", "backend") else {config.run_name: config.own_steps}
+    for parent in parents(row, config.init).values():
+        found |= lineage(parent_of(config, parent))
+    return found
+
+
+@pytest.mark.parametrize("init", ["scratch", "pretrained"])
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
+def test_every_row_has_the_same_training(strategy, init):
+    config = load_config("quick", strategy=strategy, init=init)
+    assert sum(lineage(config).values()) == config.steps
+
+
+def test_a_parent_is_named_as_if_its_steps_were_given():
+    for name in ("enhancement", "bn_frozen"):
+        parent = parent_of(load_config("quick", strategy="bn"), name)
+        assert parent.run_name == load_config("quick", strategy=name, steps=parent.steps).run_name
+
+
+def invented(accuracy: dict[str, float], pesq: dict[str, float]) -> pd.DataFrame:
+    """Scores of 30 speakers, one utterance in ten a little off, so that differences of 0.1 are significant."""
+    rng, rows = np.random.default_rng(0), []
+    for strategy in accuracy:
+        about = {"strategy": strategy, "alpha": STRATEGIES[strategy].alpha, "seed": 0, "pesq_wb_noisy": 1.3}
+        for speaker in range(30):
+            correct = accuracy[strategy] + rng.normal(scale=0.02)
+            heard = {"pesq_wb_enhanced": pesq.get(strategy, np.nan) + rng.normal(scale=0.02)}
+            rows.append(about | heard | {"speaker": speaker, "path": f"{speaker}.wav", "correct": correct})
+    return pd.DataFrame(rows).fillna({"alpha": 0.5}).assign(stoi_noisy=0.8, stoi_enhanced=0.8)
+
+
+def test_verdicts_on_scores_with_known_answers():
+    scores = invented(
+        {"classifier_clean": 0.6, "jt": 0.8, "bn": 0.8, "bn_mix": 0.9}, {"jt": 1.1, "bn": 1.2, "bn_mix": 1.6}
+    )
+    here = verdicts(scores).here.tolist()
+    assert here[:3] == ["held", "undecided", "not held: the reverse"]
+    assert here[3] == "held" and here[5:7] == ["not held: the reverse", "held"]
+    assert here[7:] == ["cannot be tested: not run"] * 2 and len(here) == len(CLAIMS)
+
+
+def test_the_difference_is_of_the_same_utterances():
+    scores = invented({"jt": 0.8, "bn": 0.7}, {})
+    found = difference(scores, "correct", ("jt", 0.5), ("bn", 0.5))
+    assert found["low"] < 0.1 < found["high"] and found["p"] < 0.001
+    assert difference(scores, "correct", ("jt", 0.5), ("dual", None)) is None
+
+
+@pytest.mark.parametrize(("accuracy", "verdict"), [(0.85, "yes"), (0.7, "no")])
+def test_who_has_both(accuracy, verdict):
+    scores = invented({"jt": 0.8, "classifier_noisy": 0.8, "dual": accuracy}, {"jt": 1.1, "dual": 1.9})
+    assert dominance(scores)["not worse, and better"].tolist() == [verdict] * 2
+
+
+def test_holm_as_by_hand():
+    assert holm(np.array([0.01, 0.04, 0.03])).tolist() == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_passages_lose_no_sample():
+    speakers = ["a", "b"] * 40
+    pairs = [(np.full(4000, number), np.full(4000, -number)) for number in range(80)]
+    names, joined = passages(pairs, speakers)
+    assert names == ["a", "b"] and all(len(clean) >= PASSAGE for clean, _ in joined)
+    assert sum(len(clean) for clean, _ in joined) == 80 * 4000
+    assert all((clean == -estimate).all() for clean, estimate in joined)
