@@ -128,16 +128,17 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
             markerfacecolor=_paler(COLOURS[name], strength),
             label=title(row.strategy, row.alpha),
         )
-    left, bottom = axis.get_xlim()[0], axis.get_ylim()[0]
     unprocessed = noisy_cell(scores, f"{quality}_enhanced").value.iloc[0]
     axis.axvline(unprocessed, color="0.3", linestyle="--", label="quality of the noisy input")
-    axis.axvspan(min(left, unprocessed), unprocessed, color="0.5", alpha=0.15, lw=0)
     for name, line in (("classifier_clean", ":"), ("classifier_noisy", "-.")):
         for value in noisy_cell(scores, "correct", name).value:
             axis.axhline(value, color="0.3", linestyle=line, label=f"{_TITLES[name]}, on the noisy input")
-            if name == "classifier_noisy":
-                axis.axhspan(min(bottom, value), value, color="0.5", alpha=0.15, lw=0, label="worse than doing nothing")
-    axis.margins(0)
+    (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
+    shade = {"color": "0.5", "alpha": 0.15, "lw": 0}
+    axis.axvspan(left, unprocessed, label="worse than doing nothing", **shade)
+    for value in noisy_cell(scores, "correct", "classifier_noisy").value:
+        axis.axhspan(bottom, value, **shade)
+    axis.set(xlim=(left, right), ylim=(bottom, top))
     axis.set(xlabel=LABELS[quality], ylabel="intent accuracy on noisy speech")
     axis.legend(fontsize=10, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.tight_layout()
