@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from jointlib.config import EmbeddedCorpus
+from jointlib.config import ConfigError, EmbeddedCorpus, load_config
 from jointlib.corpora.corpus import Corpus
 from jointlib.corpora.embedded.noise import RECIPES
 from jointlib.corpora.embedded.speech import COMMANDS, intents, phrasings, speakers
@@ -81,3 +81,13 @@ def test_other_settings_are_refused(embedded):
     ensure_embedded(embedded, SMALL)
     with pytest.raises(FileExistsError, match="other settings"):
         ensure_embedded(embedded, EmbeddedCorpus())
+
+
+def test_some_wordings_are_in_test_only(tmp_path):
+    settings = SMALL.model_copy(update={"phrasings_of_test_only": 1, "utterances": SMALL.utterances | {"test": 62}})
+    ensure_embedded(tmp_path / "small", settings)
+    manifest = Corpus.read(tmp_path / "small/fluent_speech_commands_dataset", tmp_path / "cache").manifest
+    spoken = manifest.groupby("split").transcription.agg(set)
+    assert len(spoken["train"]) == 31 and len(spoken["test"] - spoken["train"]) == 31
+    with pytest.raises(ConfigError, match="9 wordings asked for, there are 8"):
+        load_config("unseen", embedded=settings.model_dump() | {"phrasings": 8})
