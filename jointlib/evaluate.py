@@ -41,8 +41,11 @@ def si_sdr(clean: np.ndarray, estimate: np.ndarray) -> float:
 def lsd(clean: np.ndarray, estimate: np.ndarray) -> float:
     """Log-spectral distance in dB of two waves (T,): RMS over bins of the difference of log power, mean over frames.
 
-    Windows of 32 ms every 8 ms; power is counted from 80 dB below the clean wave's strongest bin.
+    Windows of 32 ms every 8 ms; power is counted from 80 dB below the clean wave's strongest bin. ValueError if the
+    waves are shorter than a window, or the clean one is silent.
     """
+    if len(clean) < 512:
+        raise ValueError(f"{len(clean)} samples: shorter than a window of 512")
     power = [np.abs(stft(wave, nperseg=512, noverlap=384)[2]) ** 2 for wave in (clean, estimate)]  # (bins, F)
     if not power[0].max() > 0:
         raise ValueError("silent signal")

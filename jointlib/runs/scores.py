@@ -62,7 +62,7 @@ def interval(values: pd.Series, speakers: pd.Series, seeds: pd.Series) -> tuple[
 
     It covers the choice of the test speakers (utterances of one voice go together) and, where there are several, that
     of the training seeds, as two random effects: their variances of the mean are added, and the degrees of freedom
-    are Satterthwaite's. It is a t interval, since there are few of either.
+    are Satterthwaite's. It is a t interval, since there are few of either; where neither matters it is too wide (0.99).
     """
     mean, error, freedom = mean_error(values, speakers, seeds)
     reach = t.ppf(0.975, freedom) * error if error else 0.0 * error

@@ -148,3 +148,20 @@ def test_95_percent_intervals_cover():
 def test_intervals_over_utterances_would_not_cover():
     """As if no two utterances shared a voice: found 0.68 to 0.71."""
     assert coverage(np.arange(len(SPEAKERS)), repetitions=200, seed=1) < 0.85
+
+
+@pytest.mark.parametrize(("of_speakers", "of_seeds"), [(0.1, 0.03), (0.02, 0.1), (0.05, 0.05), (0.0, 0.0)])
+def test_intervals_of_several_seeds_cover_both(of_speakers, of_seeds):
+    """Five trainings, whose luck shifts all of their utterances, scored on the same voices.
+
+    Found 0.92 to 0.97 in three simulations, and 0.99 where neither matters; over the speakers alone it would be 0.18
+    where luck is the larger part.
+    """
+    rng, hits, repetitions = np.random.default_rng(0), 0, 400
+    speakers, seeds = np.tile(SPEAKERS, 5), np.repeat(np.arange(5), len(SPEAKERS))
+    for _ in range(repetitions):
+        shifts = rng.normal(scale=of_speakers, size=24)[speakers] + rng.normal(scale=of_seeds, size=5)[seeds]
+        values = 0.8 + shifts + rng.normal(scale=0.1, size=len(speakers))
+        _, low, high = interval(pd.Series(values), pd.Series(speakers), pd.Series(seeds))
+        hits += low <= 0.8 <= high
+    assert hits / repetitions > 0.915
