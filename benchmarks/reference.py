@@ -17,10 +17,13 @@ TARGET = ROOT / "results/reference"
 
 
 def write_between(page: Path, name: str, text: str) -> None:
-    """Replace what a Markdown file holds between ``<!-- NAME -->`` and ``<!-- end -->``."""
+    """Replace what a Markdown file holds between ``<!-- NAME -->`` and ``<!-- end -->``; ValueError: there is none."""
     found = rf"<!-- {re.escape(name)} -->.*?<!-- end -->"
     shown = f"<!-- {name} -->\n\n{text.strip()}\n\n<!-- end -->"
-    write_atomically(page, re.sub(found, lambda _match: shown, page.read_text(), flags=re.S).encode())
+    written, places = re.subn(found, lambda _match: shown, page.read_text(), flags=re.S)
+    if not places:
+        raise ValueError(f"{page}: there is no <!-- {name} --> ... <!-- end --> to write between")
+    write_atomically(page, written.encode())
 
 
 def write_reference(config: Config, target: Path, page: Path) -> None:

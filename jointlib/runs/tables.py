@@ -9,7 +9,9 @@ import pandas as pd
 import yaml
 
 from jointlib.config import Config
-from jointlib.runs.comparisons import compare_cells, pairs_of_interest, published, verdicts
+from jointlib.corpora.batches import Data
+from jointlib.runs.comparisons import compare_cells, dominance, pairs_of_interest, published, verdicts
+from jointlib.runs.folder import title
 from jointlib.runs.scores import cells, noisy_cell, read_passages, read_scores, remarks
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import write_atomically, write_csv
@@ -90,6 +92,31 @@ def quality_table(scores: pd.DataFrame, passages: pd.DataFrame) -> pd.DataFrame:
     return _table(scores, _QUALITY).join(_table(longer, {"PESQ of 8 s": _QUALITY["PESQ (MOS)"]}))
 
 
+def generalisation(scores: pd.DataFrame, data: Data, metric: str = "correct") -> pd.DataFrame:
+    """A column of per_utterance.csv, a quality as gain over the noisy input, by what training has met of an utterance:
+    its noise type, an SNR in the range, its wording. A row a condition and its opposite, where both occur in the test
+    split; a column a strategy."""
+    train, test = data.plan("train"), scores.drop_duplicates("path")
+    wordings = data.corpus.manifest.transcription[train.utterance]
+    conditions = {
+        "noise type": ~scores.noise_type.isin(train.noise_type),
+        "SNR": ~scores.snr_db.between(train.snr_db.min(), train.snr_db.max()),
+        "wording": ~scores.transcription.isin(wordings),
+    }
+    noisy = metric.replace("_enhanced", "_noisy")
+    gained = scores.assign(value=scores[metric] - (scores[noisy] if noisy != metric else 0))
+    rows = {}
+    for name, unmet in conditions.items():
+        for label, chosen in ((f"{name} met in training", ~unmet), (f"{name} not met", unmet)):
+            if unmet.any() and not unmet.all():
+                found = cells(gained[chosen], "value")
+                titles = [title(row.strategy, row.alpha) for row in found.itertuples()]
+                number = int(chosen[test.index].sum())
+                shown = [_with_bounds(row, "{:.2f}", metric) for row in found.itertuples()]
+                rows[label] = {"utterances": number, **dict(zip(titles, shown, strict=True))}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("in the test split")
+
+
 def _table(scores: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
     """A row for noisy speech and for every strategy and alpha that was run; a column a metric with its format."""
     rows: dict[tuple[int, str, str], dict[str, str]] = {}
@@ -141,7 +168,7 @@ def differences(config: Config) -> pd.DataFrame:
 
 
 def write_tables(config: Config, target: Path) -> None:
-    """Write tables.csv (long form), comparisons.csv and tables, overview, quality and verdicts (.md) into a folder."""
+    """Write tables.csv (long form), comparisons.csv and tables, overview, quality, verdicts and dominance (.md)."""
     scores = read_scores(config.folder, config.variant)
     target.mkdir(parents=True, exist_ok=True)
     write_csv(target / "tables.csv", pd.concat([compare(scores, number) for number in TABLES]))
@@ -153,6 +180,7 @@ def write_tables(config: Config, target: Path) -> None:
     write_atomically(target / "tables.md", "\n".join(sections).encode())
     quality = quality_table(scores, read_passages(config.folder, config.variant))
     pages = {"overview": overview(scores).reset_index(), "quality": quality.reset_index(), "verdicts": verdicts(scores)}
+    pages["dominance"] = dominance(scores)
     for name, table in pages.items():
         write_atomically(target / f"{name}.md", (table.to_markdown(index=False) + "\n").encode())
     write_csv(target / "comparisons.csv", compare_cells(scores, pairs_of_interest(scores)))

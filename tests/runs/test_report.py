@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,17 @@ from jointlib.runs import figures
 from jointlib.runs.fit import fit
 from jointlib.runs.report import write_report
 from jointlib.runs.scores import cells, failures, interval, read_scores, remarks
-from jointlib.runs.tables import TABLES, compare, differences, legend, overview, paper_table, published, write_tables
+from jointlib.runs.tables import (
+    TABLES,
+    compare,
+    differences,
+    generalisation,
+    legend,
+    overview,
+    paper_table,
+    published,
+    write_tables,
+)
 
 
 def test_interval_limits():
@@ -113,3 +125,19 @@ def test_differences_name_the_stem_and_the_sizes():
 def test_what_was_not_trained_has_no_curves():
     figure = figures.training_curves({"cascade_clean": pd.DataFrame(columns=["step"])})
     assert figure.texts[0].get_text() == "nothing was trained here" and not figure.axes
+
+
+def test_what_training_has_not_met_is_told_apart():
+    plan = pd.DataFrame({"utterance": [0, 1], "noise_type": ["Typing", "Babble"], "snr_db": [5.0, 20.0]})
+    corpus = SimpleNamespace(manifest=pd.DataFrame({"transcription": ["lights on", "lights off"]}))
+    data = SimpleNamespace(plan=lambda split: plan, corpus=corpus)
+    rows = [("Typing", -5.0, "lights on", 0), ("Typing", 5.0, "lights on", 1), ("Metro", 20.0, "lights off", 1)]
+    scores = pd.DataFrame(rows, columns=["noise_type", "snr_db", "transcription", "correct"]).assign(
+        strategy="jt", alpha=0.5, seed=0, path=["a", "b", "c"], speaker=["x", "y", "z"]
+    )
+    table = generalisation(scores, data)
+    assert list(table.index) == [
+        f"{name} {how}" for name in ("noise type", "SNR") for how in ("met in training", "not met")
+    ]
+    assert table.utterances.tolist() == [2, 1, 2, 1]
+    assert [cell.split()[0] for cell in table["JT, α = 0.5"]] == ["0.50", "1.00", "1.00", "0.00"]
