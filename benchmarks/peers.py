@@ -20,16 +20,16 @@ from scipy.signal import correlate, resample_poly
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from benchmarks.reference import TARGET, write_between
+from benchmarks.reference import PAGE, TARGET, fill
 from jointlib import SAMPLE_RATE
-from jointlib.config import ROOT, Config, load_config
+from jointlib.config import Config, load_config
 from jointlib.corpora.batches import load_data
 from jointlib.evaluate import QUALITY, Pairs, pairs_of, passages
 from jointlib.runs.folder import environment, finished, run_folder
 from jointlib.runs.run import Run, load_run
 from jointlib.runs.scores import interval, read_run, score_once
 from jointlib.strategies import STRATEGIES
-from jointlib.support.files import write_csv, write_json
+from jointlib.support.files import write_atomically, write_csv, write_json
 from jointlib.support.progress import Progress
 
 Enhance = Callable[[np.ndarray], np.ndarray]  # wave (T,) at 16 kHz in, and out, maybe later and longer
@@ -272,7 +272,8 @@ def main() -> None:
     packages = {package for package, _ in PEERS.values()} | {"speechmos", "onnxruntime"}
     versions = {name: metadata.version(name) for name in sorted(packages) if installed(name)}
     write_json(TARGET / "peers.json", {"profile": config.profile, "peers": versions, **environment(config)})
-    write_between(ROOT / "docs/results.md", "peers.md", shown(table))
+    write_atomically(TARGET / "peers.md", f"{shown(table)}\n".encode())
+    fill(PAGE)
 
 
 if __name__ == "__main__":

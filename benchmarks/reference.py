@@ -1,4 +1,8 @@
-"""``python -m benchmarks.reference grid``: record a profile's results in results/reference and in docs/results.md."""
+"""``python -m benchmarks.reference beyond``: record a profile's results in results/reference, shown in docs/results.md.
+
+The profile must have been run, notebooks too (make reproduce PROFILE=beyond). beyond is the main record; every other
+profile has a folder of its own below it.
+"""
 
 import json
 import re
@@ -9,11 +13,15 @@ from pathlib import Path
 import pandas as pd
 
 from jointlib.config import ROOT, Config, load_config
+from jointlib.corpora.batches import load_data
 from jointlib.runs.folder import list_runs
-from jointlib.runs.tables import write_tables
+from jointlib.runs.scores import read_scores
+from jointlib.runs.tables import generalisation, write_tables
 from jointlib.support.files import write_atomically, write_csv
 
 TARGET = ROOT / "results/reference"
+PAGE = ROOT / "docs/results.md"
+MAIN = "beyond"
 
 
 def write_between(page: Path, name: str, text: str) -> None:
@@ -26,8 +34,14 @@ def write_between(page: Path, name: str, text: str) -> None:
     write_atomically(page, written.encode())
 
 
-def write_reference(config: Config, target: Path, page: Path) -> None:
-    """Record a profile's tables, figures and runs.csv in `target`, and the tables in a page of words."""
+def fill(page: Path) -> None:
+    """Show in a page every file of the record that it asks for: ``<!-- overview.md -->`` ... ``<!-- end -->``."""
+    for name in re.findall(r"<!-- (\S+\.md) -->", page.read_text()):
+        write_between(page, name, (TARGET / name).read_text())
+
+
+def write_reference(config: Config, target: Path) -> None:
+    """Record a profile's tables, figures and runs.csv, and how its runs do on what training has not met."""
     write_tables(config, target)
     for figure in (config.summary / "figures").glob("*.png"):
         shutil.copy(figure, target)
@@ -37,9 +51,13 @@ def write_reference(config: Config, target: Path, page: Path) -> None:
         kept = ("seconds_since_last_start", "commit", "device", "threads", "platform", "python")
         rows.append(run | {name: record[name] for name in kept} | {"torch": record["versions"]["torch"]})
     write_csv(target / "runs.csv", pd.DataFrame(rows))
-    for name in ("tables.md", "overview.md"):
-        write_between(page, name, (target / name).read_text())
+    scores, data = read_scores(config.folder, config.variant), load_data(config)
+    for name, metric in {"unmet_accuracy": "correct", "unmet_pesq": "pesq_wb_enhanced"}.items():
+        if len(table := generalisation(scores, data, metric)):
+            write_atomically(target / f"{name}.md", (table.reset_index().to_markdown(index=False) + "\n").encode())
 
 
 if __name__ == "__main__":
-    write_reference(load_config(sys.argv[1]), TARGET, ROOT / "docs/results.md")
+    chosen = load_config(sys.argv[1])
+    write_reference(chosen, TARGET if chosen.profile == MAIN else TARGET / chosen.profile)
+    fill(PAGE)

@@ -190,7 +190,8 @@ class Config(BaseModel):
         strategy, init = STRATEGIES.get(str(values.get("strategy", "jt"))), str(values.get("init", "scratch"))
         if strategy is not None and strategy.alpha is not None:
             values = values | {"alpha": strategy.alpha}
-        if strategy is not None and init in INITS and parents(strategy, init) == dict(strategy.loads):
+        chosen = strategy is not None and init == "scratch" and strategy.pretrained  # it could have started otherwise
+        if strategy is not None and init in INITS and not chosen and parents(strategy, init) == dict(strategy.loads):
             values = values | {"init": "scratch", "variant": without_init(values.get("variant", ""))}
         return values
 

@@ -66,6 +66,11 @@ def test_plain_run_names():
     assert parent_of(changed, "enhancement").run_name == "enhancement_seed0_steps=5"
 
 
+def test_the_papers_start_is_another_run_than_a_profiles_own():
+    assert load_config("quick", strategy="jt", init="scratch").run_name == "jt_alpha0.5_seed0_init=scratch"
+    assert load_config("quick", strategy="dual", init="scratch").run_name == "dual_seed0"  # knows no other
+
+
 def test_what_a_strategy_ignores_makes_no_other_run():
     plain = load_config("full", strategy="enhancement")
     assert identity(load_config("full", strategy="enhancement", init="pretrained", alpha=0.3)) == identity(plain)
