@@ -11,9 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from jointlib import SAMPLE_RATE, SPLITS
 from jointlib.losses import TERMS
-from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, STRATEGIES, parents, trainings
+from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, JT, STRATEGIES, Classifier, parents, trainings
 
-__all__ = ["ROOT", "Config", "ConfigError", "EmbeddedCorpus", "identity", "parent_of", "unknown", "without_init"]
+__all__ = ["ROOT", "Config", "ConfigError", "EmbeddedCorpus", "identity", "parent_of", "unknown", "without"]
 ROOT = Path(__file__).resolve().parents[2]  # relative paths in profiles start here
 
 _number = BeforeValidator(lambda value: float(value) if isinstance(value, str) else value)  # YAML reads 1e-3 as text
@@ -186,14 +186,20 @@ class Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_what_the_strategy_ignores(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """An alpha or a start that changes nothing must not make another run."""
-        strategy, init = STRATEGIES.get(str(values.get("strategy", "jt"))), str(values.get("init", "scratch"))
-        if strategy is not None and strategy.alpha is not None:
-            values = values | {"alpha": strategy.alpha}
-        chosen = strategy is not None and init == "scratch" and strategy.pretrained  # it could have started otherwise
-        if strategy is not None and init in INITS and not chosen and parents(strategy, init) == dict(strategy.loads):
-            values = values | {"init": "scratch", "variant": without_init(values.get("variant", ""))}
-        return values
+        """An alpha, a start or a part's parameter that changes nothing must not make another run."""
+        row, init = STRATEGIES.get(str(values.get("strategy", "jt"))), str(values.get("init", "scratch"))
+        if row is None:
+            return values
+        ignored: dict[str, Any] = {}
+        alone = parents(row, init) == dict(row.loads)  # of what this start names, the row has nothing
+        if init in INITS and alone and (init != "scratch" or not row.pretrained):
+            ignored["init"] = "scratch"
+        if not issubclass(row.network, JT):
+            ignored["gradient"] = None
+        if row.network is Classifier:
+            ignored |= {"frontend": None, "loss": None}
+        own = {} if row.alpha is None else {"alpha": row.alpha}
+        return values | own | ignored | {"variant": without(values.get("variant", ""), ignored)}
 
     @field_validator("device")
     @classmethod
@@ -241,16 +247,15 @@ def parent_of(config: Config, strategy: str) -> Config:
     """The run that one of this run's parts is taken from: another strategy, from scratch, its share of the steps."""
     made_of, shares = (len(trainings(*row)) for row in ((config.strategy, config.init), (strategy, "scratch")))
     steps = config.steps if shares == made_of else max(1, config.steps // made_of) * shares
-    variant = without_init(config.variant)
+    variant = without(config.variant, ("init",) if steps == config.steps else ("init", "steps"))
     if steps != config.steps:
-        others = [part for part in variant.split(",") if part and not part.startswith("steps=")]
-        variant = ",".join(sorted([*others, f"steps={steps}"]))
+        variant = ",".join(sorted([*filter(None, variant.split(",")), f"steps={steps}"]))
     return config.replace(strategy=strategy, init="scratch", steps=steps, variant=variant)
 
 
-def without_init(variant: str) -> str:
-    """A variant without what it says about the start of training."""
-    return ",".join(part for part in variant.split(",") if not part.startswith("init="))
+def without(variant: str, names: Collection[str]) -> str:
+    """A variant without what it says about some parameters."""
+    return ",".join(part for part in variant.split(",") if part.partition("=")[0] not in names)
 
 
 def unknown(what: str, name: Any, known: Collection[str]) -> str:

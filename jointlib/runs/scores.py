@@ -9,7 +9,7 @@ import pandas as pd
 from filelock import FileLock
 from scipy.stats import t
 
-from jointlib.config import Config, without_init
+from jointlib.config import Config, without
 from jointlib.corpora.batches import Data
 from jointlib.evaluate import QUALITY, Pairs, pairs_of, remark, score
 from jointlib.runs.folder import cost, list_runs, read_config, title
@@ -20,10 +20,10 @@ from jointlib.support.files import remove_partial, write_csv
 def compared_runs(results: Path, variant: str = "") -> pd.DataFrame:
     """`list_runs` of a profile and variant, without the trainings that only others start from.
 
-    What a variant's start (``init=...``) does not touch, such as a classifier alone, is taken from the runs without it.
+    What a variant's start or front-end does not touch, such as a classifier alone, is taken from the runs without.
     FileNotFoundError: there is no finished run.
     """
-    runs, rest = list_runs(results), without_init(variant)
+    runs, rest = list_runs(results), without(variant, ("init", "frontend", "loss", "gradient"))
     own = runs[runs.variant == variant]
     baselines = runs.strategy.map(lambda name: STRATEGIES[name].alpha is not None) & ~runs.strategy.isin(own.strategy)
     runs = pd.concat([own, runs[baselines & (runs.variant == rest)]]) if rest != variant else own

@@ -75,6 +75,12 @@ def test_what_a_strategy_ignores_makes_no_other_run():
     plain = load_config("full", strategy="enhancement")
     assert identity(load_config("full", strategy="enhancement", init="pretrained", alpha=0.3)) == identity(plain)
     assert load_config("full", strategy="enhancement", init="pretrained").run_name == plain.run_name
+    changes = {"frontend": "mask_net", "loss": {"snr": 1.0}, "gradient": 0.5}
+    assert load_config("full", strategy="classifier_noisy", **changes).run_name == "classifier_noisy_seed0"
+    assert load_config("full", strategy="jt", gradient=0.5).run_name == "jt_alpha0.5_seed0_gradient=0.5"
+    assert load_config("full", strategy="bn", gradient=0.5).run_name == "bn_alpha0.5_seed0"
+    with pytest.raises(ConfigError, match="init"):
+        load_config("full", strategy="dual", init="somehow")
 
 
 @pytest.mark.parametrize(
