@@ -163,7 +163,6 @@ def _beyond(title: str, network: type[nn.Module], alpha: float = 0.5, **others: 
 _ENHANCER = {"frontend": "enhancement"}
 _CASCADE = {"frontend": "enhancement", "backend": "classifier_clean"}
 _FROZEN_FRONTEND = {"loads": _ENHANCER, "frozen": ("frontend",)}
-_FROZEN_MIX = {"backend": "bn_mix_frozen", "wave_filter": "bn_mix_frozen"}
 _BOTH = ("frontend", "backend")
 _PROTECTED = dict.fromkeys(_BOTH, "protected")
 
@@ -175,10 +174,8 @@ STRATEGIES: dict[str, Strategy] = {
     "cascade_enhanced": Strategy("Cascade, enhanced", JT, alpha=0.0, **_FROZEN_FRONTEND, pretrained=_CASCADE),
     "jt": Strategy("JT", JT, pretrained=_CASCADE),
     "jt_clean": Strategy("JT-Clean", JT, train_input="clean", test_input="clean", pretrained=_CASCADE),
-    "bn": Strategy("BN", BN, pretrained=_ENHANCER | {"backend": "bn_frozen"}),
-    "bn_mix": Strategy("BN-Mix", BNMix, pretrained=_ENHANCER | _FROZEN_MIX),
-    "bn_frozen": Strategy("BN, frozen front-end", BN, alpha=0.0, **_FROZEN_FRONTEND),
-    "bn_mix_frozen": Strategy("BN-Mix, frozen front-end", BNMix, alpha=0.0, **_FROZEN_FRONTEND),
+    "bn": Strategy("BN", BN, pretrained=_ENHANCER),
+    "bn_mix": Strategy("BN-Mix", BNMix, pretrained=_ENHANCER),
     # Beyond the paper, one change at a time: the loss, the front-end, its protection, a second view.
     "spectral": _beyond("Enhancement, spectral loss", Enhancer, alpha=1.0),
     "jt_spectral": _beyond("JT, spectral loss", JT, pretrained={"frontend": "spectral", "backend": "classifier_clean"}),

@@ -24,8 +24,8 @@ _TITLES = {name: row.title for name, row in STRATEGIES.items()}
 COLOURS = dict(zip(_TITLES.values(), cycle(_ORDER), strict=False))
 MARKERS = dict(zip(_TITLES.values(), cycle("sDvPpo*^X<>"), strict=False))
 _LINES = {"palette": COLOURS, "markers": MARKERS, "dashes": False, "markeredgewidth": 0}
-# What is tested on clean speech has no place beside accuracies on noisy speech; the frozen ones are parts of others.
-_COMPARED = [name for name, row in STRATEGIES.items() if row.test_input == "noisy" and not name.endswith("_frozen")]
+# What is tested on clean speech has no place beside accuracies on noisy speech.
+_COMPARED = [name for name, row in STRATEGIES.items() if row.test_input == "noisy"]
 _CURVES = {
     "train_cross_entropy": "train cross-entropy (nat)",
     "valid_cross_entropy": "valid cross-entropy (nat)",

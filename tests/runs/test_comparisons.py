@@ -25,8 +25,8 @@ def test_every_row_has_the_same_training(strategy, init):
 
 
 def test_a_parent_is_named_as_if_its_steps_were_given():
-    for name in ("enhancement", "bn_frozen"):
-        parent = parent_of(load_config("quick", strategy="bn"), name)
+    for name in ("enhancement", "classifier_clean"):
+        parent = parent_of(load_config("quick", strategy="jt"), name)
         assert parent.run_name == load_config("quick", strategy=name, steps=parent.steps).run_name
 
 
