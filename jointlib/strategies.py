@@ -161,7 +161,8 @@ def _beyond(title: str, network: type[nn.Module], alpha: float = 0.5, **others: 
 
 
 _ENHANCER = {"frontend": "enhancement"}
-_CASCADE = {"frontend": "enhancement", "backend": "classifier_clean"}
+_CLASSIFIER = {"backend": "classifier_clean"}
+_CASCADE = _ENHANCER | _CLASSIFIER
 _FROZEN_FRONTEND = {"loads": _ENHANCER, "frozen": ("frontend",)}
 _BOTH = ("frontend", "backend")
 _PROTECTED = dict.fromkeys(_BOTH, "protected")
@@ -171,14 +172,14 @@ STRATEGIES: dict[str, Strategy] = {
     "classifier_noisy": Strategy("Classifier, noisy", Classifier, alpha=0.0),
     "enhancement": Strategy("Enhancement alone", Enhancer, alpha=1.0),
     "cascade_clean": Strategy("Cascade, clean", JT, alpha=0.0, loads=_CASCADE, frozen=_BOTH),
-    "cascade_enhanced": Strategy("Cascade, enhanced", JT, alpha=0.0, **_FROZEN_FRONTEND, pretrained=_CASCADE),
-    "jt": Strategy("JT", JT, pretrained=_CASCADE),
-    "jt_clean": Strategy("JT-Clean", JT, train_input="clean", test_input="clean", pretrained=_CASCADE),
+    "cascade_enhanced": Strategy("Cascade, enhanced", JT, alpha=0.0, **_FROZEN_FRONTEND, pretrained=_CLASSIFIER),
+    "jt": Strategy("JT", JT, pretrained=_CLASSIFIER),
+    "jt_clean": Strategy("JT-Clean", JT, train_input="clean", test_input="clean", pretrained=_CLASSIFIER),
     "bn": Strategy("BN", BN, pretrained=_ENHANCER),
     "bn_mix": Strategy("BN-Mix", BNMix, pretrained=_ENHANCER),
     # Beyond the paper, one change at a time: the loss, the front-end, its protection, a second view.
     "spectral": _beyond("Enhancement, spectral loss", Enhancer, alpha=1.0),
-    "jt_spectral": _beyond("JT, spectral loss", JT, pretrained={"frontend": "spectral", "backend": "classifier_clean"}),
+    "jt_spectral": _beyond("JT, spectral loss", JT, pretrained=_CLASSIFIER),
     "mask": _beyond("Mask alone", Enhancer, alpha=1.0, frontend="mask_net"),
     "jt_mask": _beyond("JT, mask", JT, frontend="mask_net"),
     "bn_mask": _beyond("BN, mask", BN, frontend="mask_net"),
@@ -188,13 +189,12 @@ STRATEGIES: dict[str, Strategy] = {
     "dual": _beyond("Dual view, protected", DualView, frontend="mask_net", gradient=0.0),
     "dual_shielded": _beyond("Dual view, a tenth of the gradient", DualView, frontend="mask_net", gradient=0.1),
 }
-INITS = ("scratch", "pretrained", "frontend", "backend")
+INITS = ("scratch", "pretrained")
 
 
 def parents(strategy: Strategy, init: str) -> dict[str, str]:
-    """Which part starts from which strategy's run: all that can with "pretrained", or the one that `init` names."""
-    chosen = strategy.pretrained if init == "pretrained" else {init: strategy.pretrained.get(init)}
-    return {part: parent for part, parent in chosen.items() if parent} | dict(strategy.loads)
+    """Which part starts from which strategy's run: with "pretrained", all that can."""
+    return {**(strategy.pretrained if init == "pretrained" else {}), **strategy.loads}
 
 
 def trainings(name: str, init: str) -> set[str]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from jointlib import SAMPLE_RATE, SPLITS
 from jointlib.losses import TERMS
-from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, JT, STRATEGIES, Classifier, parents, trainings
+from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, JT, STRATEGIES, Classifier, trainings
 
 __all__ = ["ROOT", "Config", "ConfigError", "EmbeddedCorpus", "identity", "parent_of", "unknown", "without"]
 ROOT = Path(__file__).resolve().parents[2]  # relative paths in profiles start here
@@ -191,8 +191,7 @@ class Config(BaseModel):
         if row is None:
             return values
         ignored: dict[str, Any] = {}
-        alone = parents(row, init) == dict(row.loads)  # of what this start names, the row has nothing
-        if init in INITS and alone and (init != "scratch" or not row.pretrained):
+        if init in INITS and not row.pretrained:
             ignored["init"] = "scratch"
         if not issubclass(row.network, JT):
             ignored["gradient"] = None

@@ -26,7 +26,7 @@ def test_every_row_has_the_same_training(strategy, init):
 
 def test_a_parent_is_named_as_if_its_steps_were_given():
     for name in ("enhancement", "classifier_clean"):
-        parent = parent_of(load_config("quick", strategy="jt"), name)
+        parent = parent_of(load_config("quick", strategy="cascade_enhanced"), name)
         assert parent.run_name == load_config("quick", strategy=name, steps=parent.steps).run_name
 
 

@@ -62,7 +62,7 @@ def test_run_names_are_those_of_folders_and_tell_paths_apart():
 def test_plain_run_names():
     assert load_config("smoke", alpha=0.9, seed=3).run_name == "jt_alpha0.9_seed3"
     assert load_config("smoke", strategy="enhancement").run_name == "enhancement_seed0"
-    changed = load_config("full", init="pretrained", steps=15, strategy="jt")  # a third of the steps for each training
+    changed = load_config("full", init="pretrained", steps=15, strategy="cascade_enhanced")  # of three trainings
     assert parent_of(changed, "enhancement").run_name == "enhancement_seed0_steps=5"
 
 

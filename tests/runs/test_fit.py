@@ -79,7 +79,7 @@ def test_a_folder_that_is_no_whole_run_is_left_alone(profile):
 def test_pretrained_parts_are_runs_of_their_own(profile):
     folder = fit(load_config(profile, strategy="jt", init="pretrained"))
     origins = json.loads((folder / "config.json").read_text())["origins"]
-    assert origins == {"frontend": "enhancement_seed0_steps=8", "backend": "classifier_clean_seed0_steps=8"}
+    assert origins == {"backend": "classifier_clean_seed0_steps=12"}
     assert set(origins.values()) <= {path.name for path in list_runs(folder.parents[1]).folder}
 
 

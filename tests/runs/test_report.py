@@ -67,7 +67,7 @@ def test_tables_say_what_was_run_and_what_was_not(config):
 
 
 def test_a_start_is_compared_with_the_same_baselines(config):
-    started = config.replace(strategy="jt", init="frontend", variant="init=frontend")
+    started = config.replace(strategy="jt", init="pretrained", variant="init=pretrained")
     fit(started)
     scores = read_scores(config.folder, started.variant)
     assert set(scores.strategy) == {"classifier_clean", "enhancement", "jt"}
