@@ -114,7 +114,8 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
     accuracy, heard = (cells(scores, name) for name in ("correct", f"{quality}_enhanced"))
     both = accuracy.merge(heard, on=["strategy", "alpha"], suffixes=("_accuracy", "_quality"))
     figure, axis = plt.subplots(figsize=(9.6, 5.6))
-    for row in both[both.strategy.isin(_COMPARED)].itertuples():
+    order = both[both.strategy.isin(_COMPARED)].sort_values(["strategy", "alpha"], key=_in_order_of_the_table)
+    for row in order.itertuples():
         name, strength = _TITLES[row.strategy], 1.0 if STRATEGIES[row.strategy].alpha is not None else row.alpha
         axis.errorbar(
             row.value_quality,
@@ -143,6 +144,10 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
     axis.legend(fontsize=10, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.tight_layout()
     return figure
+
+
+def _in_order_of_the_table(column: pd.Series) -> pd.Series:
+    return column.map(list(STRATEGIES).index) if column.name == "strategy" else column
 
 
 def _in_order(titles: pd.Series) -> list[str]:

@@ -96,6 +96,8 @@ def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
         if metric in group and group[metric].notna().any():
             guessing = any(remark(own.dropna(axis=1, how="all")) for _, own in group.groupby("seed"))
             about = interval(group[metric], group.speaker, group.seed)
+            if metric.startswith("correct"):
+                about = tuple(np.clip(about, 0, 1))  # a t interval does not know that a share ends at 1
             counts = group.seed.nunique(), int(group[metric].notna().sum())
             rows.append((strategy, alpha, *about, group.groupby("seed")[metric].mean().std(), *counts, guessing))
     columns = ["strategy", "alpha", "value", "low", "high", "spread", "seeds", "utterances", "guessing"]
