@@ -176,7 +176,7 @@ STRATEGIES: dict[str, Strategy] = {
     "jt": Strategy("JT", JT, pretrained=_CLASSIFIER),
     "jt_clean": Strategy("JT-Clean", JT, train_input="clean", test_input="clean", pretrained=_CLASSIFIER),
     "bn": Strategy("BN", BN, pretrained=_ENHANCER),
-    "bn_mix": Strategy("BN-Mix", BNMix, pretrained=_ENHANCER),
+    "bn_mix": Strategy("BN-Mix", BNMix),
     # Beyond the paper, one change at a time: the loss, the front-end, its protection, a second view.
     "spectral": _beyond("Enhancement, spectral loss", Enhancer, alpha=1.0),
     "jt_spectral": _beyond("JT, spectral loss", JT, pretrained=_CLASSIFIER),
