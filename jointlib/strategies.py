@@ -175,7 +175,7 @@ STRATEGIES: dict[str, Strategy] = {
     "cascade_enhanced": Strategy("Cascade, enhanced", JT, alpha=0.0, **_FROZEN_FRONTEND, pretrained=_CLASSIFIER),
     "jt": Strategy("JT", JT, pretrained=_CLASSIFIER),
     "jt_clean": Strategy("JT-Clean", JT, train_input="clean", test_input="clean", pretrained=_CLASSIFIER),
-    "bn": Strategy("BN", BN, pretrained=_ENHANCER),
+    "bn": Strategy("BN", BN),
     "bn_mix": Strategy("BN-Mix", BNMix),
     # Beyond the paper, one change at a time: the loss, the front-end, its protection, a second view.
     "spectral": _beyond("Enhancement, spectral loss", Enhancer, alpha=1.0),
