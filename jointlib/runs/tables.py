@@ -76,8 +76,10 @@ def paper_table(scores: pd.DataFrame, number: int, classifier: str = "classifier
 def overview(scores: pd.DataFrame) -> pd.DataFrame:
     """Noisy speech as it is, and every strategy that was run: accuracy on noisy and on clean speech, quality, and what
     a run cost on average, with all that it started from."""
-    mean = scores.groupby(["strategy", "alpha"])[["passes", "core_seconds", "parameters"]].mean()
+    grouped = scores.groupby(["strategy", "alpha"])
+    mean = grouped[["passes", "core_seconds", "parameters"]].mean()
     shown = {
+        "seeds": grouped.seed.nunique().map(str),
         "passes": mean.passes.map("{:.3g}".format),
         "core-minutes": (mean.core_seconds / 60).map("{:.1f}".format),
         "parameters": (mean.parameters / 1000).map("{:,.0f} k".format),
