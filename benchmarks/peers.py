@@ -25,16 +25,16 @@ from jointlib import SAMPLE_RATE
 from jointlib.config import Config, load_config
 from jointlib.corpora.batches import load_data
 from jointlib.evaluate import QUALITY, Pairs, pairs_of, passages
-from jointlib.runs.folder import environment, finished, run_folder
+from jointlib.runs.folder import check_identity, environment, finished, run_folder, title
 from jointlib.runs.run import Run, load_run
 from jointlib.runs.scores import interval, read_run, score_once
-from jointlib.strategies import STRATEGIES
 from jointlib.support.files import write_atomically, write_csv, write_json
 from jointlib.support.progress import Progress
 
 Enhance = Callable[[np.ndarray], np.ndarray]  # wave (T,) at 16 kHz in, and out, maybe later and longer
 OURS = ("enhancement", "jt", "bn", "bn_mix", "mask", "dual")
 JUDGES = {"clean-trained": "classifier_clean", "noisy-trained": "classifier_noisy"}
+ALPHA = 0.5  # of the joint ones
 LONGEST_DELAY = SAMPLE_RATE // 10  # samples that a peer may be late
 COLUMNS = {
     "clean-trained": "accuracy, clean-trained",
@@ -192,10 +192,12 @@ def contestants(config: Config, waves: list[np.ndarray]) -> dict[str, list[Conte
             enhance = make()
             found[name] = [Contestant(warmed(enhance, delay_of(enhance, waves)))]
     for strategy in OURS:
-        cells = [config.replace(strategy=strategy, alpha=config.alphas[0], seed=seed) for seed in config.seeds]
-        runs = [load_run(folder) for folder in map(run_folder, cells) if finished(folder)]
-        if runs:
-            found[f"{STRATEGIES[strategy].title} (ours)"] = [Contestant(partial(enhanced_by, run), run) for run in runs]
+        cells = [config.replace(strategy=strategy, alpha=ALPHA, seed=seed) for seed in config.seeds]
+        cells = [cell for cell in cells if finished(run_folder(cell))]
+        for cell in cells:
+            check_identity(run_folder(cell), cell)
+        if runs := [load_run(run_folder(cell)) for cell in cells]:
+            found[f"{title(strategy, ALPHA)} (ours)"] = [Contestant(partial(enhanced_by, run), run) for run in runs]
     return found
 
 
@@ -220,7 +222,8 @@ def dnsmos(wave: np.ndarray) -> float:
 
 @torch.inference_mode()
 def measure(config: Config) -> pd.DataFrame:
-    """Every enhancer on the profile's test plan: enhancer, metric, value and 95 % interval, number of seeds.
+    """Every enhancer on the profile's test plan: enhancer, metric, value and 95 % interval, number of seeds. The two
+    classifiers that read the output are of the profile's first seed.
 
     FileNotFoundError: the classifiers that read the output have not been trained.
     """
@@ -249,7 +252,9 @@ def measure(config: Config) -> pd.DataFrame:
             found.append(pd.concat([scores, passage.assign(speaker=names)]).assign(seed=seed))
         table = pd.concat(found)
         for metric in (metric for metric in COLUMNS if metric in table):
-            rows.append((name, metric, *interval(table[metric], table.speaker, table.seed), len(versions)))
+            about = interval(table[metric], table.speaker, table.seed)
+            about = np.clip(about, 0, 1) if COLUMNS[metric].startswith("accuracy") else about
+            rows.append((name, metric, *about, len(versions)))
     return pd.DataFrame(rows, columns=["enhancer", "metric", "value", "low", "high", "seeds"])
 
 
@@ -259,13 +264,15 @@ def shown(table: pd.DataFrame) -> str:
     cell = table.apply(lambda row: "{value:.2f} [{low:.2f}, {high:.2f}]".format(**row), axis=1)
     wide = table.assign(cell=cell).pivot(index="enhancer", columns="metric", values="cell")
     named = {name: title for name, title in COLUMNS.items() if name in wide}
-    return wide.loc[order, list(named)].rename(columns=named).fillna("–").reset_index().to_markdown(index=False)
+    wide = wide.loc[order, list(named)].rename(columns=named).fillna("–")
+    wide.insert(0, "seeds", table.groupby("enhancer").seeds.max()[wide.index])
+    return wide.reset_index().to_markdown(index=False)
 
 
 def main() -> None:
     """Measure, record, and show the table in docs/results.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
-    parser.add_argument("profile", nargs="?", default="quick", help="whose corpus, test plan and runs (default: quick)")
+    parser.add_argument("profile", nargs="?", default="beyond", help="whose corpus and runs (default: beyond)")
     config = load_config(parser.parse_args().profile)
     table = measure(config)
     write_csv(TARGET / "peers.csv", table)

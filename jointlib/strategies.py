@@ -160,10 +160,8 @@ def _beyond(title: str, network: type[nn.Module], alpha: float = 0.5, **others: 
     return Strategy(title, network, alpha=alpha, published=False, **{"loss": SPECTRAL, **others})
 
 
-_ENHANCER = {"frontend": "enhancement"}
 _CLASSIFIER = {"backend": "classifier_clean"}
-_CASCADE = _ENHANCER | _CLASSIFIER
-_FROZEN_FRONTEND = {"loads": _ENHANCER, "frozen": ("frontend",)}
+_ENHANCER = {"frontend": "enhancement"}
 _BOTH = ("frontend", "backend")
 _PROTECTED = dict.fromkeys(_BOTH, "protected")
 
@@ -171,15 +169,17 @@ STRATEGIES: dict[str, Strategy] = {
     "classifier_clean": Strategy("Classifier, clean", Classifier, train_input="clean", alpha=0.0),
     "classifier_noisy": Strategy("Classifier, noisy", Classifier, alpha=0.0),
     "enhancement": Strategy("Enhancement alone", Enhancer, alpha=1.0),
-    "cascade_clean": Strategy("Cascade, clean", JT, alpha=0.0, loads=_CASCADE, frozen=_BOTH),
-    "cascade_enhanced": Strategy("Cascade, enhanced", JT, alpha=0.0, **_FROZEN_FRONTEND, pretrained=_CLASSIFIER),
+    "cascade_clean": Strategy("Cascade, clean", JT, alpha=0.0, loads=_ENHANCER | _CLASSIFIER, frozen=_BOTH),
+    "cascade_enhanced": Strategy(
+        "Cascade, enhanced", JT, alpha=0.0, loads=_ENHANCER, frozen=("frontend",), pretrained=_CLASSIFIER
+    ),
     "jt": Strategy("JT", JT, pretrained=_CLASSIFIER),
     "jt_clean": Strategy("JT-Clean", JT, train_input="clean", test_input="clean", pretrained=_CLASSIFIER),
     "bn": Strategy("BN", BN),
     "bn_mix": Strategy("BN-Mix", BNMix),
     # Beyond the paper, one change at a time: the loss, the front-end, its protection, a second view.
     "spectral": _beyond("Enhancement, spectral loss", Enhancer, alpha=1.0),
-    "jt_spectral": _beyond("JT, spectral loss", JT, pretrained=_CLASSIFIER),
+    "jt_spectral": _beyond("JT, spectral loss", JT),
     "mask": _beyond("Mask alone", Enhancer, alpha=1.0, frontend="mask_net"),
     "jt_mask": _beyond("JT, mask", JT, frontend="mask_net"),
     "bn_mask": _beyond("BN, mask", BN, frontend="mask_net"),
@@ -193,7 +193,7 @@ INITS = ("scratch", "pretrained")
 
 
 def parents(strategy: Strategy, init: str) -> dict[str, str]:
-    """Which part starts from which strategy's run: with "pretrained", all that can."""
+    """Which part starts from which strategy's run: what the row `loads`, and with "pretrained" what it names there."""
     return {**(strategy.pretrained if init == "pretrained" else {}), **strategy.loads}
 
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from jointlib import SAMPLE_RATE, SPLITS
 from jointlib.losses import TERMS
-from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, JT, STRATEGIES, Classifier, trainings
+from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, JT, STRATEGIES, Classifier, Strategy, trainings
 
-__all__ = ["ROOT", "Config", "ConfigError", "EmbeddedCorpus", "identity", "parent_of", "unknown", "without"]
+__all__ = ["ROOT", "Config", "ConfigError", "EmbeddedCorpus", "identity", "ignored", "parent_of", "unknown", "without"]
 ROOT = Path(__file__).resolve().parents[2]  # relative paths in profiles start here
 
 _number = BeforeValidator(lambda value: float(value) if isinstance(value, str) else value)  # YAML reads 1e-3 as text
@@ -186,19 +186,13 @@ class Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_what_the_strategy_ignores(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """An alpha, a start or a part's parameter that changes nothing must not make another run."""
-        row, init = STRATEGIES.get(str(values.get("strategy", "jt"))), str(values.get("init", "scratch"))
-        if row is None:
+        """An alpha, a start, a front-end, a loss or a share of the gradient that changes nothing makes no other run."""
+        row = STRATEGIES.get(str(values.get("strategy", "jt")))
+        if row is None or values.get("init", "scratch") not in INITS:
             return values
-        ignored: dict[str, Any] = {}
-        if init in INITS and not row.pretrained:
-            ignored["init"] = "scratch"
-        if not issubclass(row.network, JT):
-            ignored["gradient"] = None
-        if row.network is Classifier:
-            ignored |= {"frontend": None, "loss": None}
+        meant = ignored(row)
         own = {} if row.alpha is None else {"alpha": row.alpha}
-        return values | own | ignored | {"variant": without(values.get("variant", ""), ignored)}
+        return values | own | meant | {"variant": without(values.get("variant", ""), meant)}
 
     @field_validator("device")
     @classmethod
@@ -250,6 +244,16 @@ def parent_of(config: Config, strategy: str) -> Config:
     if steps != config.steps:
         variant = ",".join(sorted([*filter(None, variant.split(",")), f"steps={steps}"]))
     return config.replace(strategy=strategy, init="scratch", steps=steps, variant=variant)
+
+
+def ignored(row: Strategy) -> dict[str, Any]:
+    """The parameters that mean nothing to a strategy, at the value that its runs have."""
+    found: dict[str, Any] = {} if row.pretrained else {"init": "scratch"}
+    if not issubclass(row.network, JT):
+        found["gradient"] = None
+    if row.network is Classifier:
+        found |= {"frontend": None, "loss": None}
+    return found
 
 
 def without(variant: str, names: Collection[str]) -> str:

@@ -90,7 +90,7 @@ def against_snr(
         for name, shift in zip(names, np.linspace(-0.25, 0.25, len(names)) * step, strict=True):
             own = gained[gained.strategy == name]
             known = [interval(group.gain, group.speaker, group.seed) for _, group in own.groupby("snr_db")]
-            mean, low, high = np.array(known).T
+            mean, low, high = np.array(known).T if noisy != metric else np.clip(known, 0, 1).T
             look = {"color": COLOURS[_TITLES[name]], "marker": MARKERS[_TITLES[name]], "elinewidth": 0.8, "ms": 6}
             places = np.sort(own.snr_db.unique()) + shift
             axis.errorbar(places, mean, [mean - low, high - mean], label=_TITLES[name], **look)

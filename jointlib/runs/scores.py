@@ -9,7 +9,7 @@ import pandas as pd
 from filelock import FileLock
 from scipy.stats import t
 
-from jointlib.config import Config, without
+from jointlib.config import Config, ignored, without
 from jointlib.corpora.batches import Data
 from jointlib.evaluate import QUALITY, Pairs, pairs_of, remark, score
 from jointlib.runs.folder import cost, list_runs, read_config, title
@@ -20,13 +20,12 @@ from jointlib.support.files import remove_partial, write_csv
 def compared_runs(results: Path, variant: str = "") -> pd.DataFrame:
     """`list_runs` of a profile and variant, without the trainings that only others start from.
 
-    What a variant's start or front-end does not touch, such as a classifier alone, is taken from the runs without.
-    FileNotFoundError: there is no finished run.
+    A strategy to which some of the variant's parameters mean nothing (`config.ignored`), as a start to a classifier
+    alone, is taken from the runs without those. FileNotFoundError: there is no finished run.
     """
-    runs, rest = list_runs(results), without(variant, ("init", "frontend", "loss", "gradient"))
-    own = runs[runs.variant == variant]
-    baselines = runs.strategy.map(lambda name: STRATEGIES[name].alpha is not None) & ~runs.strategy.isin(own.strategy)
-    runs = pd.concat([own, runs[baselines & (runs.variant == rest)]]) if rest != variant else own
+    runs = list_runs(results)
+    wanted = [without(variant, ignored(STRATEGIES[name])) for name in runs.strategy]
+    runs = runs[runs.variant == pd.Series(wanted, runs.index, dtype=object)]
     if runs.empty:
         which = f"no finished run of variant {variant}" if variant else "no finished run"
         raise FileNotFoundError(f"{results / 'runs'}: {which}; train some first, for example with make reproduce")
@@ -62,7 +61,7 @@ def interval(values: pd.Series, speakers: pd.Series, seeds: pd.Series) -> tuple[
 
     It covers the choice of the test speakers (utterances of one voice go together) and, where there are several, that
     of the training seeds, as two random effects: their variances of the mean are added, and the degrees of freedom
-    are Satterthwaite's. It is a t interval, since there are few of either; where neither matters it is too wide (0.99).
+    are Satterthwaite's. It is a t interval, since there are few of either; where neither matters it covers 99 %.
     """
     mean, error, freedom = mean_error(values, speakers, seeds)
     reach = t.ppf(0.975, freedom) * error if error else 0.0 * error

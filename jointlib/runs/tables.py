@@ -97,21 +97,22 @@ def quality_table(scores: pd.DataFrame, passages: pd.DataFrame) -> pd.DataFrame:
 def generalisation(scores: pd.DataFrame, data: Data, metric: str = "correct") -> pd.DataFrame:
     """A column of per_utterance.csv, a quality as gain over the noisy input, by what training has met of an utterance:
     its noise type, an SNR in the range, its wording. A row a condition and its opposite, where both occur in the test
-    split; a column a strategy."""
+    split; a column a strategy that is tested on noisy speech."""
+    scores = scores[scores.strategy.map(lambda name: STRATEGIES[name].test_input == "noisy")]
     train, test = data.plan("train"), scores.drop_duplicates("path")
     wordings = data.corpus.manifest.transcription[train.utterance]
     conditions = {
-        "noise type": ~scores.noise_type.isin(train.noise_type),
+        "noise type": ~scores.noise_type.isin(data.noises["train"].manifest.type),
         "SNR": ~scores.snr_db.between(train.snr_db.min(), train.snr_db.max()),
         "wording": ~scores.transcription.isin(wordings),
     }
-    noisy = metric.replace("_enhanced", "_noisy")
-    gained = scores.assign(value=scores[metric] - (scores[noisy] if noisy != metric else 0))
+    if metric.endswith("_enhanced"):
+        scores = scores.assign(**{metric: scores[metric] - scores[metric.replace("_enhanced", "_noisy")]})
     rows = {}
     for name, unmet in conditions.items():
         for label, chosen in ((f"{name} met in training", ~unmet), (f"{name} not met", unmet)):
             if unmet.any() and not unmet.all():
-                found = cells(gained[chosen], "value")
+                found = cells(scores[chosen], metric)
                 titles = [title(row.strategy, row.alpha) for row in found.itertuples()]
                 number = int(chosen[test.index].sum())
                 shown = [_with_bounds(row, "{:.2f}", metric) for row in found.itertuples()]
@@ -157,7 +158,9 @@ def legend(scores: pd.DataFrame) -> str:
 def differences(config: Config) -> pd.DataFrame:
     """What differs between the paper's set-up and a profile's, line by line."""
     embedded, stem = config.embedded is not None, config.stem
+    starts = {"scratch": "scratch", "pretrained": "JT and its cascade from trained parts, all others from scratch"}
     here = dict(config) | {
+        "start": starts[config.init],
         "speech": "synthetic speech (espeak-ng)" if embedded else "from the folder",
         "noises": "synthesised" if embedded else "from the folder",
         "snrs": ", ".join(f"{snr:g}" for snr in config.snr_db),

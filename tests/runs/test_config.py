@@ -50,8 +50,8 @@ def test_what_later_cells_bind_is_no_parameter_in_a_second_run():
     ],
 )
 def test_run_names_say_what_differs_from_the_profile(changes, variant):
-    changed = load_config("full", strategy="bn", **changes)
-    assert changed.run_name == f"bn_alpha0.5_seed0_{variant}"
+    changed = load_config("full", strategy="jt", **changes)
+    assert changed.run_name == f"jt_alpha0.5_seed0_{variant}"
 
 
 def test_run_names_are_those_of_folders_and_tell_paths_apart():

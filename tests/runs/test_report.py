@@ -68,10 +68,11 @@ def test_tables_say_what_was_run_and_what_was_not(config):
 
 def test_a_start_is_compared_with_the_same_baselines(config):
     started = config.replace(strategy="jt", init="pretrained", variant="init=pretrained")
-    fit(started)
+    for other in (started, config.replace(strategy="bn"), config.replace(strategy="cascade_enhanced")):
+        fit(other)  # the start means nothing to BN, and something to the cascade
     scores = read_scores(config.folder, started.variant)
-    assert set(scores.strategy) == {"classifier_clean", "enhancement", "jt"}
-    assert len(scores) == 36
+    assert set(scores.strategy) == {"classifier_clean", "enhancement", "jt", "bn"}
+    assert len(scores) == 48
 
 
 def test_overview_report_and_figures(config):
@@ -130,7 +131,8 @@ def test_what_was_not_trained_has_no_curves():
 def test_what_training_has_not_met_is_told_apart():
     plan = pd.DataFrame({"utterance": [0, 1], "noise_type": ["Typing", "Babble"], "snr_db": [5.0, 20.0]})
     corpus = SimpleNamespace(manifest=pd.DataFrame({"transcription": ["lights on", "lights off"]}))
-    data = SimpleNamespace(plan=lambda split: plan, corpus=corpus)
+    noises = {"train": SimpleNamespace(manifest=pd.DataFrame({"type": plan.noise_type}))}
+    data = SimpleNamespace(plan=lambda split: plan, corpus=corpus, noises=noises)
     rows = [("Typing", -5.0, "lights on", 0), ("Typing", 5.0, "lights on", 1), ("Metro", 20.0, "lights off", 1)]
     scores = pd.DataFrame(rows, columns=["noise_type", "snr_db", "transcription", "correct"]).assign(
         strategy="jt", alpha=0.5, seed=0, path=["a", "b", "c"], speaker=["x", "y", "z"]
