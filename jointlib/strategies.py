@@ -163,6 +163,7 @@ def _beyond(title: str, network: type[nn.Module], alpha: float = 0.5, **others: 
 _CLASSIFIER = {"backend": "classifier_clean"}
 _ENHANCER = {"frontend": "enhancement"}
 _BOTH = ("frontend", "backend")
+_MASK = {"frontend": "mask"}
 _PROTECTED = dict.fromkeys(_BOTH, "protected")
 
 STRATEGIES: dict[str, Strategy] = {
@@ -181,6 +182,9 @@ STRATEGIES: dict[str, Strategy] = {
     "spectral": _beyond("Enhancement, spectral loss", Enhancer, alpha=1.0),
     "jt_spectral": _beyond("JT, spectral loss", JT),
     "mask": _beyond("Mask alone", Enhancer, alpha=1.0, frontend="mask_net"),
+    "cascade_mask": _beyond(
+        "Cascade, mask", JT, alpha=0.0, frontend="mask_net", loads=_MASK | _CLASSIFIER, frozen=_BOTH
+    ),
     "jt_mask": _beyond("JT, mask", JT, frontend="mask_net"),
     "bn_mask": _beyond("BN, mask", BN, frontend="mask_net"),
     "shielded": _beyond("JT, mask, a tenth of the gradient", JT, frontend="mask_net", gradient=0.1),

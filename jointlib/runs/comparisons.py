@@ -1,6 +1,7 @@
 """Two rows on the same utterances, and the paper's claims: what is held up by our scores, and what is not."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ class Claim(NamedTuple):
 _NOISY: Cell = ("noisy", None)
 _TABLE_OF = {"correct": 2, "pesq_wb_enhanced": 3, "stoi_enhanced": 4}
 BEST = "dual"  # the strategy beyond the paper that is meant to have both, accuracy and quality
+LADDER = ("jt", "jt_spectral", "jt_mask", "shielded", "protected", "dual")  # each changes one thing in the one before
 _JT, _BN, _MIX = ("jt", 0.5), ("bn", 0.5), ("bn_mix", 0.5)
 CLAIMS = (
     Claim("Joint training repairs what noise costs: JT over a classifier of clean speech", "correct", _JT, _NOISY),
@@ -99,6 +101,14 @@ def pairs_of_interest(scores: pd.DataFrame, best: str = BEST) -> list[tuple[str,
     ]
     joint = [cell for cell in cells if STRATEGIES[cell[0]].alpha is None]
     return pairs + [("correct", cell, ("classifier_noisy", None)) for cell in joint]
+
+
+def one_change_at_a_time(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> pd.DataFrame:
+    """`compare_cells` of every step of the ladder that was run, in accuracy and in quality, joint rows at alpha 0.5."""
+    ladder: list[Cell] = [(row, STRATEGIES[row].alpha or 0.5) for row in LADDER if row in set(scores.strategy)]
+    return compare_cells(
+        scores, [(metric, after, before) for before, after in pairwise(ladder) for metric in ("correct", quality)]
+    )
 
 
 def dominance(

@@ -10,7 +10,14 @@ import yaml
 
 from jointlib.config import Config
 from jointlib.corpora.batches import Data
-from jointlib.runs.comparisons import compare_cells, dominance, pairs_of_interest, published, verdicts
+from jointlib.runs.comparisons import (
+    compare_cells,
+    dominance,
+    one_change_at_a_time,
+    pairs_of_interest,
+    published,
+    verdicts,
+)
 from jointlib.runs.folder import title
 from jointlib.runs.scores import cells, noisy_cell, read_passages, read_scores, remarks
 from jointlib.strategies import STRATEGIES
@@ -173,7 +180,7 @@ def differences(config: Config) -> pd.DataFrame:
 
 
 def write_tables(config: Config, target: Path) -> None:
-    """Write tables.csv (long form), comparisons.csv and tables, overview, quality, verdicts and dominance (.md)."""
+    """Write tables.csv (long form) and comparisons.csv, and every table of notebooks 4 and 7 as Markdown."""
     scores = read_scores(config.folder, config.variant)
     target.mkdir(parents=True, exist_ok=True)
     write_csv(target / "tables.csv", pd.concat([compare(scores, number) for number in TABLES]))
@@ -185,7 +192,7 @@ def write_tables(config: Config, target: Path) -> None:
     write_atomically(target / "tables.md", "\n".join(sections).encode())
     quality = quality_table(scores, read_passages(config.folder, config.variant))
     pages = {"overview": overview(scores).reset_index(), "quality": quality.reset_index(), "verdicts": verdicts(scores)}
-    pages["dominance"] = dominance(scores)
+    pages |= {"dominance": dominance(scores), "changes": one_change_at_a_time(scores).round(4)}
     for name, table in pages.items():
         write_atomically(target / f"{name}.md", (table.to_markdown(index=False) + "\n").encode())
     write_csv(target / "comparisons.csv", compare_cells(scores, pairs_of_interest(scores)))
