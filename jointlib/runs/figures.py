@@ -1,7 +1,6 @@
 """The figures, in one style; every function draws on data it is given and returns the matplotlib Figure."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,11 +17,32 @@ from jointlib.runs.scores import cells, interval, noisy_cell
 from jointlib.strategies import STRATEGIES
 
 ARCHITECTURES = Path(__file__).with_name("architectures.svg")  # trained parts are blue, dashed arrows pass no gradient
-# Colour-blind safe; the paper's strategies have the strongest colours.
-_ORDER = [sns.color_palette("colorblind", 10)[place] for place in (7, 9, 8, 6, 5, 0, 4, 1, 2, 3, 5)]
+# Place in seaborn's colour-blind palette, and marker, a strategy: no two lines or points of a profile share a colour.
+_LOOKS = {
+    "classifier_clean": (7, "s"),
+    "classifier_noisy": (9, "D"),
+    "enhancement": (8, "v"),
+    "cascade_clean": (6, "P"),
+    "cascade_enhanced": (5, "p"),
+    "jt": (0, "o"),
+    "jt_clean": (4, "*"),
+    "bn": (1, "^"),
+    "bn_mix": (2, "X"),
+    "spectral": (8, "<"),
+    "jt_spectral": (8, ">"),
+    "mask": (9, "d"),
+    "cascade_mask": (5, "P"),
+    "jt_mask": (1, "s"),
+    "bn_mask": (1, "<"),
+    "shielded": (2, "D"),
+    "protected": (4, "v"),
+    "observed": (6, "h"),
+    "dual": (3, "*"),
+    "dual_shielded": (3, "<"),
+}
 _TITLES = {name: row.title for name, row in STRATEGIES.items()}
-COLOURS = dict(zip(_TITLES.values(), cycle(_ORDER), strict=False))
-MARKERS = dict(zip(_TITLES.values(), cycle("sDvPpo*^X<>"), strict=False))
+COLOURS = {title: sns.color_palette("colorblind", 10)[_LOOKS[name][0]] for name, title in _TITLES.items()}
+MARKERS = {title: _LOOKS[name][1] for name, title in _TITLES.items()}
 _LINES = {"palette": COLOURS, "markers": MARKERS, "dashes": False, "markeredgewidth": 0}
 # What is tested on clean speech has no place beside accuracies on noisy speech.
 _COMPARED = [name for name, row in STRATEGIES.items() if row.test_input == "noisy"]

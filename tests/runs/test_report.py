@@ -20,6 +20,7 @@ from jointlib.runs.tables import (
     published,
     write_tables,
 )
+from jointlib.strategies import STRATEGIES, Classifier, Enhancer
 
 
 def test_interval_limits():
@@ -121,6 +122,16 @@ def test_failures_are_listed_by_reason():
 def test_differences_name_the_stem_and_the_sizes():
     assert differences(load_config("quick")).loc["TCN stem on the wave", "here"].startswith("learned filterbank")
     assert differences(load_config("fsc")).loc["TCN stem on the wave", "here"] == "none"
+
+
+@pytest.mark.parametrize("name", ["quick", "grid", "beyond", "remedies", "unseen", "paper"])
+def test_no_two_lines_of_a_panel_share_a_colour(name):
+    rows = [STRATEGIES[row] for row in load_config(name).strategies]
+    for lacking in (Enhancer, Classifier):  # what is drawn against accuracy, and against quality
+        colours = [
+            figures.COLOURS[row.title] for row in rows if row.network is not lacking and row.test_input == "noisy"
+        ]
+        assert len(set(colours)) == len(colours)
 
 
 def test_what_was_not_trained_has_no_curves():
