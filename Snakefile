@@ -61,12 +61,22 @@ for cell in CELLS.values():
         check_identity(run_folder(cell), cell)  # an edited profile must not pass for the one that was run
 
 
-AWAITED = {origin.run_name for cell in CELLS.values() for origin in origins(cell)}
+WAITING = {name: [] for name in CELLS}  # for it
+for cell in CELLS.values():
+    for origin in origins(cell):
+        WAITING[origin.run_name].append(cell)
+
+
+def remaining(cell):
+    """Roughly how long a cell and what waits for it take; a step with a front-end costs four without."""
+    row = STRATEGIES[cell.strategy]
+    own = 0 if set(row.frozen) == {"frontend", "backend"} else cell.own_steps * (1 if row.network is Classifier else 4)
+    return own + max(map(remaining, WAITING[cell.run_name]), default=0)
 
 
 def urgency(wildcards):
-    """What others wait for first, then the long joint cells; the short ones fill the cores at the end."""
-    return 2 * (wildcards.run in AWAITED) + (not baseline(CELLS[wildcards.run]))
+    """The longest chain first; what is short fills the cores at the end."""
+    return remaining(CELLS[wildcards.run])
 
 
 def baseline(cell):
