@@ -91,7 +91,8 @@ def compare_cells(scores: pd.DataFrame, pairs: Iterable[tuple[str, Cell, Cell]])
 
 def pairs_of_interest(scores: pd.DataFrame, best: str = BEST) -> list[tuple[str, Cell, Cell]]:
     """What is compared: `best` with every other row that reads noisy speech, in accuracy and in three measures of
-    quality, and every joint strategy of the paper with the classifier that was trained on noisy speech."""
+    quality, and every joint strategy of the paper with what it has to beat: a classifier that was trained on noisy
+    speech, and a cascade of separately trained parts."""
     rows = scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False)
     cells: list[Cell] = [tuple(row) for row in rows if STRATEGIES[row.strategy].test_input == "noisy"]
     pairs: list[tuple[str, Cell, Cell]] = [
@@ -100,7 +101,8 @@ def pairs_of_interest(scores: pd.DataFrame, best: str = BEST) -> list[tuple[str,
         for other in [_NOISY, *(cell for cell in cells if cell[0] != best)]
     ]
     joint = [cell for cell in cells if STRATEGIES[cell[0]].alpha is None]
-    return pairs + [("correct", cell, ("classifier_noisy", None)) for cell in joint]
+    rivals = [("classifier_noisy", None), ("cascade_enhanced", None)]
+    return pairs + [("correct", cell, rival) for cell in joint for rival in rivals]
 
 
 def one_change_at_a_time(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> pd.DataFrame:
