@@ -1,6 +1,6 @@
 import numpy as np
-import pandas as pd
 import pytest
+from invented import invented_scores
 
 from jointlib.config import load_config, parent_of
 from jointlib.evaluate import PASSAGE, passages
@@ -30,20 +30,8 @@ def test_a_parent_is_named_as_if_its_steps_were_given():
         assert parent.run_name == load_config("quick", strategy=name, steps=parent.steps).run_name
 
 
-def invented(accuracy: dict[str, float], pesq: dict[str, float]) -> pd.DataFrame:
-    """Scores of 30 speakers, one utterance in ten a little off, so that differences of 0.1 are significant."""
-    rng, rows = np.random.default_rng(0), []
-    for strategy in accuracy:
-        about = {"strategy": strategy, "alpha": STRATEGIES[strategy].alpha, "seed": 0, "pesq_wb_noisy": 1.3}
-        for speaker in range(30):
-            correct = accuracy[strategy] + rng.normal(scale=0.02)
-            heard = {"pesq_wb_enhanced": pesq.get(strategy, np.nan) + rng.normal(scale=0.02)}
-            rows.append(about | heard | {"speaker": speaker, "path": f"{speaker}.wav", "correct": correct})
-    return pd.DataFrame(rows).fillna({"alpha": 0.5}).assign(stoi_noisy=0.8, stoi_enhanced=0.8)
-
-
 def test_verdicts_on_scores_with_known_answers():
-    scores = invented(
+    scores = invented_scores(
         {"classifier_clean": 0.6, "jt": 0.8, "bn": 0.8, "bn_mix": 0.9}, {"jt": 1.1, "bn": 1.2, "bn_mix": 1.6}
     )
     here = verdicts(scores).here.tolist()
@@ -53,7 +41,7 @@ def test_verdicts_on_scores_with_known_answers():
 
 
 def test_the_difference_is_of_the_same_utterances():
-    scores = invented({"jt": 0.8, "bn": 0.7}, {})
+    scores = invented_scores({"jt": 0.8, "bn": 0.7}, {})
     found = difference(scores, "correct", ("jt", 0.5), ("bn", 0.5))
     assert found["low"] < 0.1 < found["high"] and found["p"] < 0.001
     assert difference(scores, "correct", ("jt", 0.5), ("dual", None)) is None
@@ -61,7 +49,7 @@ def test_the_difference_is_of_the_same_utterances():
 
 @pytest.mark.parametrize(("accuracy", "verdict"), [(0.85, "yes"), (0.7, "no")])
 def test_who_has_both(accuracy, verdict):
-    scores = invented({"jt": 0.8, "classifier_noisy": 0.8, "dual": accuracy}, {"jt": 1.1, "dual": 1.9})
+    scores = invented_scores({"jt": 0.8, "classifier_noisy": 0.8, "dual": accuracy}, {"jt": 1.1, "dual": 1.9})
     assert dominance(scores)["not worse, and better"].tolist() == [verdict] * 2
 
 
