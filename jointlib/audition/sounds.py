@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import soundfile
 import torch
 import torch.nn.functional as F
 import torchaudio.functional as AF
+from IPython.display import HTML, Audio
 from torch import Tensor
 
 from jointlib import SAMPLE_RATE
@@ -157,6 +159,15 @@ def player_sound(waves: Mapping[str, Tensor]) -> dict[str, Any]:
     audio = (samples / peak * 32767).round().to(torch.int16).numpy().tobytes()
     mels = shades.round().astype(np.uint8).transpose(0, 2, 1).tobytes()
     return about | {"sample_rate": SAMPLE_RATE, "range_db": RANGE_DB, "audio": audio, "mels": mels}
+
+
+def players(waves: Mapping[str, Tensor]) -> HTML:
+    """A labelled player for each wave (T,) at 16 kHz, all at one loudness; for a notebook, or a page made of one."""
+    gains, shown = loudness_gains(waves), []
+    for name, wave in waves.items():
+        player = Audio((gains[name] * wave).numpy(), rate=SAMPLE_RATE, normalize=False)._repr_html_()
+        shown.append(f"<figure style='margin: 0'><figcaption>{escape(name)}</figcaption>{player}</figure>")
+    return HTML(f"<div style='display: flex; flex-wrap: wrap; gap: 1em'>{''.join(shown)}</div>")
 
 
 def export(folder: Path, waves: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:

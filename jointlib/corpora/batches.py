@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -21,6 +22,14 @@ from jointlib.train import Batch
 
 AUDIO_CACHE = ROOT / "data/cache"
 NOISE_OF = {"train": "train", "valid": "train", "test": "test"}  # selection must not depend on the test noises
+
+
+class Example(NamedTuple):
+    """One utterance of the test plan: clean and noisy (T,) on the CPU, without padding, and what is known of it."""
+
+    clean: Tensor
+    noisy: Tensor
+    about: pd.Series  # path, noise_type, snr_db, speaker, intent, transcription
 
 
 @dataclass
@@ -62,6 +71,14 @@ class Data:
             order = torch.randperm(utterances, generator=shuffle)[steps * size :]
             yield from self.batches("train", self.plan("train", number if self.config.fresh_noise else 0), order)
             steps = 0
+
+    def example(self, row: int | None = None) -> Example:
+        """A row of the test plan; None: the first of those with the most noise. IndexError: there is no such row."""
+        plan = self.plan("test")
+        row = int(plan.snr_db.argmin()) if row is None else row
+        batch = next(self.batches("test", plan.iloc[[row]].reset_index(drop=True)))
+        clean, noisy = (wave[0, 0, : batch.lengths[0]].cpu() for wave in (batch.clean, batch.noisy))
+        return Example(clean, noisy, self.described("test").iloc[row])
 
     def described(self, split: str) -> pd.DataFrame:
         """A row per utterance of a split's plan: path, noise_type, snr_db, speaker, intent, transcription."""

@@ -13,10 +13,11 @@ from jointlib.strategies import STRATEGIES
 
 
 class Measure(NamedTuple):
-    """A column of per_utterance.csv in a sentence: what it is called, its format, and whether less of it is better."""
+    """A column of per_utterance.csv in a sentence: name, format and unit, and whether less of it is better."""
 
     label: str
     form: str
+    unit: str = ""
     less_is_better: bool = False
 
 
@@ -25,8 +26,8 @@ MEASURES = {
     "pesq_wb_enhanced": Measure("PESQ", ".2f"),
     "stoi_enhanced": Measure("STOI", ".3f"),
     "estoi_enhanced": Measure("ESTOI", ".3f"),
-    "si_sdr_enhanced": Measure("SI-SDR in dB", ".1f"),
-    "lsd_enhanced": Measure("log-spectral distance in dB", ".1f", less_is_better=True),
+    "si_sdr_enhanced": Measure("SI-SDR", ".1f", " dB"),
+    "lsd_enhanced": Measure("log-spectral distance", ".1f", " dB", less_is_better=True),
     "mse_enhanced": Measure("MSE", ".1e", less_is_better=True),
 }
 NOISY: Cell = ("noisy", None)
@@ -41,13 +42,29 @@ def what_we_see(*sentences: str) -> Markdown:
     )
 
 
+def realised_snr(plans: pd.DataFrame) -> str:
+    """How far each mixer is from the SNR asked for, of plans with the columns mixer, snr_db and realised_snr_db."""
+    off = (plans.realised_snr_db - plans.snr_db).abs().groupby(plans.mixer).max()
+    listed = [f"with `{mixer}` by at most {value:.2f} dB" for mixer, value in off.items()]
+    return f"The realised SNR differs from the nominal one {', '.join(listed)}."
+
+
+def noise_damage(quality: pd.DataFrame) -> str:
+    """What unprocessed noisy speech is worth at the lowest and the highest SNR: columns snr_db, pesq_wb and stoi."""
+    mean = quality.groupby("snr_db")[["pesq_wb", "stoi"]].mean()
+    listed = [f"PESQ {row.pesq_wb:.2f} and STOI {row.stoi:.2f} at {row.Index:g} dB" for row in mean.itertuples()]
+    return (
+        f"Unprocessed, noisy speech has {', '.join(listed[:: max(1, len(listed) - 1)])}; clean speech has 4.64 and 1."
+    )
+
+
 def versus(scores: pd.DataFrame, metric: str, first: Cell, second: Cell) -> str:
     """One cell against another on the same utterances and seeds; empty where one of them was not run."""
     about, measure = difference(scores, metric, first, second), MEASURES[metric]
     if about is None:
         return ""
     one, other = name(first), _later(name(second))
-    shown = "{:+{form}}".format(about["difference"], form=measure.form)
+    shown = "{:+{form}}{unit}".format(about["difference"], form=measure.form, unit=measure.unit)
     if np.isnan(about["low"]):
         return f"{one} differs from {other} by {shown} in {measure.label}; a single test speaker gives no interval."
     shown += " [{:+{form}}, {:+{form}}]".format(about["low"], about["high"], form=measure.form)
@@ -73,6 +90,26 @@ def against_input(scores: pd.DataFrame, cell: Cell) -> str:
     return " ".join(filter(None, (versus(scores, metric, cell, NOISY) for metric in _HEARD)))
 
 
+def baselines(scores: pd.DataFrame) -> str:
+    """What noise costs, what training on it repairs, and what enhancement in front adds, as far as it was run."""
+    clean, noisy = ("classifier_clean", None), ("classifier_noisy", None)
+    told = [cost_of_noise(scores, strategy) for strategy, _ in (clean, noisy)]
+    told += [versus(scores, "correct", noisy, clean), against_input(scores, ("enhancement", None))]
+    told += [versus(scores, "correct", ("cascade_clean", None), clean)]
+    told += [versus(scores, "correct", ("cascade_enhanced", None), noisy)]
+    return " ".join(filter(None, told))
+
+
+def one_run(scores: pd.DataFrame) -> str:
+    """What a single run's scores say: what noise costs it, and what its front-end does to the noisy input."""
+    strategy, alpha = scores.strategy.iloc[0], scores.alpha.iloc[0]
+    if STRATEGIES[strategy].test_input == "clean":
+        return f"{name((strategy, alpha))} reads {scores.correct.mean():.3f} of clean speech; it has met no noise."
+    cell = (strategy, alpha)
+    told = (cost_of_noise(scores, strategy), against_input(scores, cell), by_snr(scores, "pesq_wb_enhanced", cell))
+    return " ".join(filter(None, told))
+
+
 def best_cell(scores: pd.DataFrame, number: int) -> str:
     """The best joint cell of one of the paper's tables, and whether it is better than the noisy input, in accuracy
     as a classifier of clean speech reads it."""
@@ -82,11 +119,9 @@ def best_cell(scores: pd.DataFrame, number: int) -> str:
         return ""
     best = found.loc[found.value.idxmin() if MEASURES[metric].less_is_better else found.value.idxmax()]
     cell = (best.strategy, best.alpha)
-    shown, input_ = (
-        format(best.value, MEASURES[metric].form),
-        ("classifier_clean", None) if metric == "correct" else NOISY,
-    )
-    return f"The best of {len(found)} cells is {name(cell)}, with {shown}. {versus(scores, metric, cell, input_)}"
+    unprocessed = ("classifier_clean", None) if metric == "correct" else NOISY
+    shown = f"{name(cell)}, with {best.value:{MEASURES[metric].form}}"
+    return f"The best of {len(found)} cells is {shown}. {versus(scores, metric, cell, unprocessed)}"
 
 
 def corner(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
@@ -103,8 +138,8 @@ def corner(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
     if not any(reached.values()):
         return ""
     label = MEASURES[quality].label
-    listed = [f"{place.format(label)}: {' and '.join(names) or 'none'}" for place, names in reached.items()]
-    return f"Better than doing nothing, by the intervals, {'; '.join(listed)}."
+    listed = [f"\n- {place.format(label)}: {', and '.join(names) or 'none'}" for place, names in reached.items()]
+    return f"Better than doing nothing, by the 95 % intervals:{''.join(listed)}\n"
 
 
 def by_snr(scores: pd.DataFrame, metric: str, cell: Cell) -> str:
@@ -115,11 +150,17 @@ def by_snr(scores: pd.DataFrame, metric: str, cell: Cell) -> str:
     snr_db = scores.drop_duplicates("path").set_index("path").snr_db
     gain = (ours - noisy.reindex(ours.index)).groupby(lambda key: snr_db[key[2]]).mean()
     best, worst = gain.idxmax(), gain.idxmin()
-    form, label = MEASURES[metric].form, MEASURES[metric].label
-    return (
-        f"{name(cell)} changes {label} by {gain[best]:+{form}} at {best:g} dB of SNR, where it gains most, and by "
-        f"{gain[worst]:+{form}} at {worst:g} dB."
-    )
+    label, form, unit, _ = MEASURES[metric]
+    most, least = (f"{gain[snr]:+{form}}{unit} (at an SNR of {snr:g} dB)" for snr in (best, worst))
+    return f"{name(cell)} changes {label} by {most} at best and {least} at worst."
+
+
+def gains_by_snr(scores: pd.DataFrame, metric: str, alpha: float = 0.5) -> str:
+    """`by_snr` of every row with a front-end, the joint ones at one alpha, a line each."""
+    rows = scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False)
+    chosen = [row for row in rows if STRATEGIES[row.strategy].alpha is not None or row.alpha == alpha]
+    told = (by_snr(scores, metric, tuple(row)) for row in chosen if STRATEGIES[row.strategy].test_input == "noisy")
+    return "".join(f"\n- {line}" for line in told if line)
 
 
 def ladder(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:

@@ -35,12 +35,12 @@ def test_less_is_better_where_it_is(scores):
 def test_a_single_test_speaker_gives_no_verdict(scores):
     alone = scores.assign(speaker=0)
     assert "a single test speaker gives no interval" in words.versus(alone, "correct", DUAL, JT)
-    assert "in neither: JT, α = 0.5 and Dual view, protected" in words.corner(alone)
+    assert "in neither: JT, α = 0.5, and Dual view, protected" in words.corner(alone)
 
 
 def test_the_corner(scores):
     said = words.corner(scores)
-    assert "in both accuracy and PESQ: Dual view, protected;" in said and "in neither: JT, α = 0.5." in said
+    assert "- in both accuracy and PESQ: Dual view, protected\n" in said and "- in neither: JT, α = 0.5\n" in said
     assert words.corner(scores[scores.strategy == "jt"]) == ""
 
 
@@ -70,7 +70,7 @@ def test_the_ladder_names_what_is_significant(scores):
 def test_gain_by_snr(scores):
     shifted = scores.assign(pesq_wb_enhanced=np.where(scores.snr_db == 0, 1.5, 1.2))
     said = words.by_snr(shifted, "pesq_wb_enhanced", DUAL)
-    assert "+0.20 at 0 dB of SNR, where it gains most, and by -0.10 at 20 dB" in said
+    assert "by +0.20 (at an SNR of 0 dB) at best and -0.10 (at an SNR of 20 dB) at worst" in said
     assert words.by_snr(shifted[shifted.snr_db == 0], "pesq_wb_enhanced", DUAL) == ""
 
 
@@ -88,3 +88,28 @@ def test_mistakes():
 
 def test_nothing_to_say_is_said():
     assert words.what_we_see("", "").data == "**What we see.** Nothing that was run can be compared here."
+
+
+def test_snr_and_quality_of_the_plan():
+    plans = pd.DataFrame({"mixer": ["exact", "ms_snsd"], "snr_db": [20.0, 20.0], "realised_snr_db": [20.0, 10.0]})
+    assert "with `exact` by at most 0.00 dB, with `ms_snsd` by at most 10.00 dB" in words.realised_snr(plans)
+    quality = pd.DataFrame({"snr_db": [0, 10, 20.0], "pesq_wb": [1.1, 1.2, 2.0], "stoi": [0.5, 0.7, 0.9]})
+    said = words.noise_damage(quality)
+    assert "PESQ 1.10 and STOI 0.50 at 0 dB, PESQ 2.00 and STOI 0.90 at 20 dB;" in said and "1.20" not in said
+    assert "PESQ 1.10 and STOI 0.50 at 0 dB; clean" in words.noise_damage(quality[:1])
+
+
+def test_baselines_and_single_runs(scores):
+    said = words.baselines(scores)
+    assert "Classifier, noisy is better than Classifier, clean in accuracy" in said and "Cascade" not in said
+    own = scores[scores.strategy == "jt"]
+    assert "JT reads 1.000 of clean" in words.one_run(own) and "JT, α = 0.5 is worse than the unpro" in words.one_run(
+        own
+    )
+    assert words.one_run(own.assign(strategy="jt_clean")).endswith("it has met no noise.")
+
+
+def test_gains_by_snr_have_a_line_a_row(scores):
+    told = words.gains_by_snr(scores, "pesq_wb_enhanced")
+    assert told.count("\n- ") == 2 and "JT, α = 0.5 changes PESQ by -0." in told
+    assert words.gains_by_snr(scores, "pesq_wb_enhanced", alpha=0.1).count("\n- ") == 1
