@@ -2,7 +2,6 @@
 #   snakemake --cores 2 --config profile=grid            any field of jointlib.config.Config may follow, e.g. init=pretrained
 import json
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from filelock import FileLock, Timeout
 from jointlib.config import ROOT, ConfigError, load_config, parent_of
 from jointlib.corpora.batches import check_sources
 from jointlib.runs.folder import check_identity, finished, run_folder
+from jointlib.runs.pages import write_page
 from jointlib.runs.report import write_report
 from jointlib.strategies import STRATEGIES, Classifier, Enhancer, parents
 
@@ -102,7 +102,9 @@ def parameters(cell=None, **more):
 
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill --log-level WARNING --no-progress-bar -k python3"
 EXECUTED = f"{RESULTS}/notebooks"
-SUMMARIES = ("04_tables", "05_figures", "06_audition", "07_beyond_the_paper")
+BASELINES = [name for name in BASE.strategies if baseline(BASE.replace(strategy=name))]
+SUMMARIES = ["02_baselines"] * bool(BASELINES) + ["04_tables", "05_figures", "06_audition", "07_beyond_the_paper"]
+OWN = {"02_baselines": {"BASELINES": BASELINES, "SEED": BASE.seeds[0]}, "06_audition": {"STATIC": True}}
 
 
 rule all:
@@ -151,7 +153,7 @@ rule summary:
     log:
         notebook=f"{EXECUTED}/{{summary}}.ipynb",
     params:
-        yaml=lambda wildcards: parameters(STATIC=True) if wildcards.summary == "06_audition" else parameters(),
+        yaml=lambda wildcards: parameters(**OWN.get(wildcards.summary, {})),
     wildcard_constraints:
         summary="|".join(SUMMARIES),
     retries: 1
@@ -165,6 +167,6 @@ rule report:
     output:
         f"{RESULTS}/report.html",
     run:
-        notebooks = sorted(Path(EXECUTED).glob("*.ipynb"))
-        subprocess.run([sys.executable, "-m", "jupyter", "nbconvert", "--to=html", "--log-level=ERROR", *notebooks], check=True)
+        for notebook in Path(EXECUTED).glob("*.ipynb"):
+            write_page(notebook)
         write_report(BASE)

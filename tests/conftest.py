@@ -1,5 +1,6 @@
 """Tiny corpora of tones and noise, tiny networks and batches, which the tests run on."""
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -23,6 +24,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record", type=Path, metavar="FOLDER", help="where browser tests leave latencies and screenshots"
     )
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium; without one the tests that want it are left out, and say so."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="no browser tests: playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    if not (chromium := next(filter(None, map(shutil.which, names)), None)):
+        pytest.skip("no browser tests: there is no chromium, apt-get install chromium")
+    flags = ["--disable-gpu", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with playwright.sync_playwright() as driver:
+        yield driver.chromium.launch(executable_path=chromium, args=flags)
 
 
 INTENTS = [("activate", "lamp", "none"), ("deactivate", "lamp", "none"), ("bring", "shoes", "none")]

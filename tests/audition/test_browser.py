@@ -5,7 +5,6 @@ import os
 import platform
 import re
 import secrets
-import shutil
 import socket
 import statistics
 import subprocess
@@ -25,11 +24,7 @@ from jointlib.audition.votes import read_votes
 from jointlib.config import ROOT, load_config
 from jointlib.runs.fit import fit
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-playwright = pytest.importorskip("playwright.sync_api", reason="no browser tests: playwright is not installed")
-WHY = "no browser tests: there is no chromium, apt-get install chromium"
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason=WHY)]
-FLAGS = ["--disable-gpu", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+pytestmark = pytest.mark.browser
 
 # Whatever goes to the loudspeaker also goes to window.heard, and every latency from a key to new sound to latencies.
 TAP = """
@@ -103,12 +98,6 @@ def _served(command: list[str], folder: Path, address: str):
     finally:
         server.terminate()
         server.wait(timeout=20)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
 
 
 @pytest.fixture(scope="module")

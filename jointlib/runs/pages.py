@@ -1,0 +1,42 @@
+"""Executed notebooks as pages that need no network: formulas are MathML, and nothing is loaded from elsewhere."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import Preprocessor
+from nbformat import NotebookNode
+
+from jointlib.support.files import write_atomically
+
+_FORMULA = re.compile(r"(`[^`]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)  # code, which is left alone, or TeX
+_NOTHING = "data:,"  # in the place of scripts of other hosts
+
+
+class MathML(Preprocessor):
+    """Formulas in TeX, in the prose and in Markdown that a cell shows, as MathML, which browsers draw themselves."""
+
+    def preprocess_cell(self, cell: NotebookNode, resources: Any, index: int) -> tuple[NotebookNode, Any]:
+        """One cell; nbconvert calls it."""
+        if cell.cell_type == "markdown":
+            cell.source = _FORMULA.sub(_in_mathml, cell.source)
+        for output in cell.get("outputs", []):
+            if "text/markdown" in (data := output.get("data", {})):
+                data["text/markdown"] = _FORMULA.sub(_in_mathml, data["text/markdown"])
+        return cell, resources
+
+
+def _in_mathml(found: re.Match[str]) -> str:
+    code, block, inline = found.groups()
+    return code or convert(block or inline, display="block" if block else "inline")
+
+
+def write_page(notebook: Path) -> Path:
+    """Write NAME.html beside an executed notebook, and return it."""
+    exporter = HTMLExporter(preprocessors=[MathML], mathjax_url=_NOTHING, require_js_url=_NOTHING)
+    page, _ = exporter.from_filename(str(notebook))
+    target = notebook.with_suffix(".html")
+    write_atomically(target, page.encode())
+    return target
