@@ -43,9 +43,9 @@ class Controls:
         models = (*self.runs.values(), self.listener, self.residual_of)
         self.cards = [
             box("jl-columns", card("Source", *choice), card("Noise", *noise), card("Models", *models)),
+            card("", self.player),
             card(strength, slider_with_number(self.strength), self.strips),
             card("", self.classifications),
-            card("", self.player),
             box("jl-columns", card(quality, self.quality), card("Export", box("jl-row", self.export))),
         ]
 

@@ -71,7 +71,7 @@ def profile(request, tmp_path_factory) -> str:
 def folder(profile, tmp_path_factory):
     """Where JupyterLab and Voila run: the notebook with the profile, and with a voter of its own."""
     folder = tmp_path_factory.mktemp("notebooks")
-    values = {"PROFILE": profile, "VOTER": f"test-{secrets.token_hex(4)}", "VOTES": 3}
+    values = {"PROFILE": profile, "RUN_B": "bn_alpha0.5_seed0", "VOTER": f"test-{secrets.token_hex(4)}", "VOTES": 3}
     source, target = str(ROOT / "notebooks/06_audition.ipynb"), str(folder / "audition.ipynb")
     papermill.execute_notebook(source, target, values, prepare_only=True)
     yield folder
