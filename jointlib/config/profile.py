@@ -20,7 +20,9 @@ _OF_ANY_RUN = {"strategy", "alpha", "seed", *(name for name, entry in _FIELDS.it
 def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
     """Read a profile, by name or by the path of a YAML file, and override some of its parameters.
 
-    A profile may name a ``base`` and hold only what differs. ConfigError names profile, parameter, value and remedy.
+    A profile may name a ``base`` and hold only what differs. It may be a stranger's: what it has written lies below the
+    project's results and data, or below its own folder if that is elsewhere; an override may lead anywhere.
+    ConfigError names profile, parameter, value and remedy.
     """
     values = _read_profile(profile) | {"profile": Path(profile).stem}
     plain = Config(**values)
@@ -88,7 +90,27 @@ def _read_profile(profile: str | Path, seen: tuple[str | Path, ...] = ()) -> dic
     base = values.pop("base", None)
     if base in seen:
         raise ConfigError(f"{path}: base {base!r} leads back to itself")
-    return (_read_profile(base, (*seen, base)) if base else {}) | _own_corpus(values)
+    own, inherited = _own_corpus(values), _read_profile(base, (*seen, base)) if base else {}
+    _check_places(path, own, inherited | own)
+    return inherited | own
+
+
+def _check_places(profile: Path, own: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Raise ConfigError if a profile has results or an embedded corpus written where it has no business."""
+    beside = profile.resolve().parent
+    elsewhere = [] if beside.is_relative_to(ROOT) or ROOT.is_relative_to(beside) else [beside]
+    results, corpus = own.get("results"), values.get("corpus")
+    places = {"results": (ROOT / results).resolve()} if isinstance(results, str) else {}
+    if {"corpus", "embedded"} & set(own) and values.get("embedded") is not None and isinstance(corpus, str):
+        places["data"] = (ROOT / corpus).resolve().parent
+    for name, place in places.items():
+        tops = [(ROOT / name).resolve(), *elsewhere]
+        if not any(place.is_relative_to(top) and (name == "results" or place != top) for top in tops):
+            what = "results" if name == "results" else "an embedded corpus"
+            remedy = "or give this path beside the profile (--set, --config), as your own choice"
+            raise ConfigError(
+                f"{profile}: {what} in {place}: a profile's must be below {ROOT / name}; change it, {remedy}"
+            )
 
 
 def _own_corpus(values: dict[str, Any]) -> dict[str, Any]:
