@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from jointlib import SAMPLE_RATE
 from jointlib.support.progress import Progress
-from jointlib.support.workers import worker_pool
+from jointlib.support.workers import fresh_processes
 from jointlib.train import Batch
 
 QUALITY = ("pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr", "lsd", "mse")
@@ -101,7 +101,7 @@ def score(pairs: Pairs, workers: int | None, title: str, metrics: tuple[str, ...
     with Progress(len(pairs), title) as progress:
         if workers == 1:
             return pd.DataFrame(progress.over(map(scored, pairs)))
-        with worker_pool(workers) as pool:
+        with fresh_processes(workers) as pool:
             return pd.DataFrame(progress.over(pool.map(scored, pairs, chunksize=8)))
 
 

@@ -199,13 +199,6 @@ class Config(BaseModel):
         own = {} if row.alpha is None else {"alpha": row.alpha}
         return values | own | meant | {"variant": without(values.get("variant", ""), meant)}
 
-    @field_validator("profile", "variant")
-    @classmethod
-    def _names_a_folder(cls, name: str) -> str:
-        if Path(name).name != name or name == "..":
-            raise ValueError("must be the name of a folder, not a path")
-        return name
-
     @field_validator("device")
     @classmethod
     def _there_is_such_a_device(cls, name: str) -> str:

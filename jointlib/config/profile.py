@@ -26,6 +26,7 @@ def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
     """
     values = _read_profile(profile) | {"profile": Path(profile).stem}
     plain = Config(**values)
+    _check_places(Path(profile), plain)
     overrides = _own_corpus(overrides)
     given = Config(**(values | overrides))
     plain = plain.replace(strategy=given.strategy)
@@ -90,27 +91,22 @@ def _read_profile(profile: str | Path, seen: tuple[str | Path, ...] = ()) -> dic
     base = values.pop("base", None)
     if base in seen:
         raise ConfigError(f"{path}: base {base!r} leads back to itself")
-    own, inherited = _own_corpus(values), _read_profile(base, (*seen, base)) if base else {}
-    _check_places(path, own, inherited | own)
-    return inherited | own
+    return (_read_profile(base, (*seen, base)) if base else {}) | _own_corpus(values)
 
 
-def _check_places(profile: Path, own: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+def _check_places(file: Path, profile: Config) -> None:
     """Raise ConfigError if a profile has results or an embedded corpus written where it has no business."""
-    beside = profile.resolve().parent
+    beside = file.resolve().parent
     elsewhere = [] if beside.is_relative_to(ROOT) or ROOT.is_relative_to(beside) else [beside]
-    results, corpus = own.get("results"), values.get("corpus")
-    places = {"results": (ROOT / results).resolve()} if isinstance(results, str) else {}
-    if {"corpus", "embedded"} & set(own) and values.get("embedded") is not None and isinstance(corpus, str):
-        places["data"] = (ROOT / corpus).resolve().parent
+    places = {"results": (ROOT / profile.results).resolve()}
+    if profile.embedded is not None:
+        places["data"] = (ROOT / profile.corpus).resolve().parent
     for name, place in places.items():
         tops = [(ROOT / name).resolve(), *elsewhere]
         if not any(place.is_relative_to(top) and (name == "results" or place != top) for top in tops):
             what = "results" if name == "results" else "an embedded corpus"
-            remedy = "or give this path beside the profile (--set, --config), as your own choice"
-            raise ConfigError(
-                f"{profile}: {what} in {place}: a profile's must be below {ROOT / name}; change it, {remedy}"
-            )
+            remedy = "or give this path beside the profile, as a choice of your own"
+            raise ConfigError(f"{file}: {what} in {place}, which must be below {ROOT / name}; change it, {remedy}")
 
 
 def _own_corpus(values: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from torch import Tensor
 
 from jointlib.config import CHECKOUT, Config, ConfigError, identity
 from jointlib.strategies import STRATEGIES
-from jointlib.support.files import UnusableFile, read_json
+from jointlib.support.files import UnusableFile, read_json, remedy
 
 FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "per_passage.csv")
 FILES = (*FILES, "weights.safetensors")
 CHECKPOINT = "checkpoint.safetensors"  # in a partial folder
+PATIENCE = 10  # seconds that git has to name a commit
 # What config.json holds: a run's identity, where it comes from, and what its classifier tells apart.
 STORED = {name for name, entry in Config.model_fields.items() if not entry.exclude}
 STORED |= {"profile", "variant", "origins", "intents"}
@@ -62,7 +63,7 @@ def _commit() -> str | None:
     command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=12"]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     try:
-        answer = subprocess.run(command, **pipes, env=outside, timeout=10, check=True)
+        answer = subprocess.run(command, **pipes, env=outside, timeout=PATIENCE, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.decode(errors="replace").strip() or None
@@ -70,21 +71,13 @@ def _commit() -> str | None:
 
 def check_identity(folder: Path, config: Config) -> None:
     """Raise FileExistsError if a folder, finished or not, was trained with another configuration."""
-    try:
+    with remedy(f"move {folder} away to train anew"):
         stored = read_json(folder / "config.json")
-    except UnusableFile as error:
-        raise UnusableFile(f"{error}; move {folder} away to train anew") from error
-    if both := differences(stored, identity(config), "there", "now"):
-        remedy = "remove it, or give the new one a profile of its own"
-        raise FileExistsError(f"{folder} was made with another configuration ({both}); {remedy}")
-
-
-def differences(
-    one: Mapping[str, Any], other: Mapping[str, Any], here: str, there: str, apart_from: Collection[str] = ()
-) -> str:
-    """What two identities differ in, in words; empty if in nothing."""
-    names = [name for name in other if name not in apart_from and one.get(name) != other[name]]
-    return "; ".join(f"{name}: {one.get(name)!r} {here}, {other[name]!r} {there}" for name in names)
+    wanted = identity(config)
+    if differing := [name for name in wanted if stored.get(name) != wanted[name]]:
+        both = "; ".join(f"{name}: {stored.get(name)!r} there, {wanted[name]!r} now" for name in differing)
+        both += "); remove it, or give the new one a profile of its own"
+        raise FileExistsError(f"{folder} was made with another configuration ({both}")
 
 
 def check_place(config: Config) -> None:
@@ -155,8 +148,8 @@ def list_runs(results: Path | str) -> pd.DataFrame:
             raise UnusableFile(f"{folder}: a run that lacks {', '.join(missing)}; move it away, or copy it again")
         (config, _), metrics = read_config(folder), read_metrics(folder)
         if folder.name != config.run_name:
-            remedy = "give it that name, or move it out of runs"
-            raise UnusableFile(f"{folder}: holds, by its config.json, {config.run_name}; {remedy}")
+            held = f"{config.run_name}; give it that name, or move it out of runs"
+            raise UnusableFile(f"{folder}: holds, by its config.json, {held}")
         about = {name: getattr(config, name) for name in names} | {"remark": metrics["remark"]}
         rows.append({"folder": folder, **about, **metrics["mean"], **cost(folder)})
     return pd.DataFrame(rows, columns=None if rows else ["folder", *names])

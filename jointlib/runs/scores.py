@@ -15,9 +15,9 @@ from scipy.stats import t
 from jointlib.config import Config, identity, ignored, without
 from jointlib.corpora.batches import Data
 from jointlib.evaluate import QUALITY, Pairs, pairs_of, remark, score
-from jointlib.runs.folder import cost, differences, list_runs, read_config, read_metrics, title
+from jointlib.runs.folder import cost, list_runs, read_config, read_metrics, title
 from jointlib.strategies import STRATEGIES
-from jointlib.support.files import UnusableFile, read_csv, remove_partial, write_csv
+from jointlib.support.files import UnusableFile, read_csv, remedy, remove_partial, write_csv
 
 _DESCRIBED = ("path", "noise_type", "snr_db", "speaker", "intent", "transcription")
 _REASONS = ("failed", "failed_noisy", "failed_enhanced")
@@ -30,7 +30,7 @@ def compared_runs(results: Path, variant: str = "", profile: Config | None = Non
 
     A strategy to which some of the variant's parameters mean nothing (`config.ignored`), as a start to a classifier
     alone, is taken from the runs without those. FileNotFoundError: there is no finished run. UnusableFile: a run that
-    differs from `profile` (None: from the first run) in what the table does not show.
+    differs from the others, or from `profile`, in more than strategy, alpha and seed.
     """
     runs = list_runs(results)
     wanted = [without(variant, ignored(STRATEGIES[name])) for name in runs.strategy]
@@ -38,21 +38,24 @@ def compared_runs(results: Path, variant: str = "", profile: Config | None = Non
     if runs.empty:
         which = f"no finished run of variant {variant}" if variant else "no finished run"
         raise FileNotFoundError(f"{results / 'runs'}: {which}; train some first, for example with make reproduce")
-    like = profile or read_config(runs.folder.iloc[0])[0]
-    for folder in runs.folder:
-        config, _ = read_config(folder)
-        shown = {
-            "strategy",
-            "alpha",
-            "seed",
-            *ignored(STRATEGIES[config.strategy]),
-            *ignored(STRATEGIES[like.strategy]),
-        }
-        other = "in the profile" if profile else f"in {runs.folder.iloc[0].name}"
-        if found := differences(identity(config), identity(like), "there", other, shown):
-            remedy = "move it away, or give one of the two a profile of its own"
-            raise UnusableFile(f"{folder} was made with another configuration ({found}); {remedy}")
+    made_with = {} if profile is None else {"the profile": profile}
+    _check_alike(made_with | {str(folder): read_config(folder)[0] for folder in runs.folder})
     return runs
+
+
+def _check_alike(configs: Mapping[str, Config]) -> None:
+    """Raise UnusableFile if some of these differ in what a table's rows are not named by, and what means something."""
+    known: dict[str, tuple[str, Any]] = {}  # where a parameter was first met, and its value there
+    for where, config in configs.items():
+        of_the_row = {"strategy", "alpha", "seed", *ignored(STRATEGIES[config.strategy])}
+        values = {name: value for name, value in identity(config).items() if name not in of_the_row}
+        others = {name: known.setdefault(name, (where, value)) for name, value in values.items()}
+        if found := [name for name, value in values.items() if value != others[name][1]]:
+            told = "; ".join(
+                f"{name}: {values[name]!r}, but {others[name][1]!r} in {others[name][0]}" for name in found
+            )
+            told += "); move it away, or give one of the two a profile of its own"
+            raise UnusableFile(f"{where}: made with another configuration ({told}")
 
 
 def read_scores(results: Path, variant: str = "", profile: Config | None = None) -> pd.DataFrame:
@@ -90,23 +93,24 @@ def _cell(folder: Path) -> dict[str, Any]:
 def _read_whole(file: Path, rows: int, columns: Collection[str], means: Mapping[str, float]) -> pd.DataFrame:
     """A run's scores; UnusableFile unless all rows, columns and names are there, and the values that metrics.json is
     the mean of."""
-    table = read_csv(file, _TEXTS)
-    missing = [name for name in (*columns, *means) if name not in table]
-    nameless = [name for name in _NAMES if name in table and (table[name] == "").any()]
-    problem = ""
-    if missing:
-        problem = f"lacks {', '.join(missing)}"
-    elif len(table) != rows:
-        problem = f"has {len(table)} rows, metrics.json counts {rows}"
-    elif nameless:
-        problem = f"row {table.index[table[nameless[0]] == ''][0] + 2} has no {nameless[0]}"
-    else:
-        changed = [name for name in means if not np.isclose(table[name].mean(), means[name], rtol=1e-6, atol=0)]
-        if changed:
-            now, then = table[changed[0]].mean(), means[changed[0]]
-            problem = f"{changed[0]} has mean {now:.6g}, in metrics.json {then:.6g}"
-    if problem:
-        raise UnusableFile(f"{file}: {problem}; copy the run again, or remove it and train anew")
+    with remedy("copy the run again, or remove it and train anew"):
+        table = _read_rows(file, _TEXTS, [*columns, *means], rows)
+        for name in (name for name in _NAMES if name in table):
+            if (nameless := table.index[table[name] == ""]).size:
+                raise UnusableFile(f"{file}: row {nameless[0] + 2} has no {name}")
+        for name, mean in means.items():
+            if not np.isclose(now := table[name].mean(), mean, rtol=1e-6, atol=0):
+                raise UnusableFile(f"{file}: {name} has mean {now:.6g}, in metrics.json {mean:.6g}")
+    return table
+
+
+def _read_rows(file: Path, texts: Collection[str], columns: Collection[str], rows: int) -> pd.DataFrame:
+    """`read_csv`; UnusableFile unless all columns and rows are there."""
+    table = read_csv(file, texts)
+    if missing := [name for name in columns if name not in table]:
+        raise UnusableFile(f"{file}: lacks {', '.join(missing)}")
+    if len(table) != rows:
+        raise UnusableFile(f"{file}: has {len(table)} of {rows} rows")
     return table
 
 
@@ -194,16 +198,10 @@ def score_once(config: Config, pairs: Pairs, title: str, metrics: tuple[str, ...
         if not file.exists():
             remove_partial(file.parent, re.escape(file.name))
             write_csv(file, score(pairs, config.metric_workers, title, metrics))
-    try:
-        table = read_csv(file, _REASONS)
-        if list(table) != [*metrics, "failed"] or len(table) != len(pairs):
-            raise UnusableFile(
-                f"{file}: {len(table)} rows of {[*table]}, expected {len(pairs)} of {[*metrics, 'failed']}"
-            )
+    with remedy("remove it, and the speech is scored again"):
+        table = _read_rows(file, _REASONS, [*metrics, "failed"], len(pairs))
         if (table.isna().any(axis=1) != (table.failed != "")).any():
             raise UnusableFile(f"{file}: values are missing without a reason")
-    except UnusableFile as error:
-        raise UnusableFile(f"{error}; remove it, and the speech is scored again") from error
     return table
 
 

@@ -21,6 +21,15 @@ class UnusableFile(ValueError):
 
 
 @contextmanager
+def remedy(words: str) -> Iterator[None]:
+    """Add to an UnusableFile what can be done about it."""
+    try:
+        yield
+    except UnusableFile as error:
+        raise UnusableFile(f"{error}; {words}") from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file to be written; it appears under its name when all of it is on the disk. OSError: nothing changed."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -62,9 +71,10 @@ def read_json(file: Path, *names: str) -> dict[str, Any]:
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table without its index, at once."""
-    text = io.StringIO()
-    table.to_csv(text, index=False)
-    write_atomically(path, text.getvalue().encode(errors="backslashreplace"))  # a file's name need not be UTF-8
+    text = table.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:  # which Python before 3.13 does not quote, so that a row would end there
+        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    write_atomically(path, text.encode(errors="backslashreplace"))  # a file's name need not be UTF-8
 
 
 def read_csv(file: Path, text: Collection[str]) -> pd.DataFrame:
@@ -87,7 +97,7 @@ def read_csv(file: Path, text: Collection[str]) -> pd.DataFrame:
     table = pd.read_csv(
         io.StringIO(content, newline=""), dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=empty
     )
-    if strange := [name for name in empty if not is_numeric_dtype(table[name])]:
+    if strange := [name for name in empty if rows and not is_numeric_dtype(table[name])]:
         raise UnusableFile(f"{file}: {strange[0]} holds what is no number")
     return table
 

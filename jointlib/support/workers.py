@@ -1,22 +1,47 @@
-"""Processes that work for this one and end with it, however it ends."""
+"""Processes beside this one, which end when it does, whatever ends it."""
 
+import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context, parent_process
+from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Thread
+from typing import Any
 
 
-def worker_pool(workers: int) -> ProcessPoolExecutor:
-    """A pool of fresh processes, which Ctrl-C leaves to their parent, and which do not outlive it."""
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+class _Worker(SpawnProcess):
+    def start(self) -> None:
+        """Start deaf to Ctrl-C, which a terminal sends to all processes: it is this one's to end the others."""
+        heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a new process inherits the mask
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+
+    def run(self) -> None:
+        Thread(target=_end_with_parent, daemon=True).start()
+        super().run()
 
 
 def _end_with_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_wait_for_its_end, daemon=True).start()
-
-
-def _wait_for_its_end() -> None:
-    parent_process().join()  # also when it was killed; a worker that waits for its next job would not notice
+    multiprocessing.parent_process().join()
     os._exit(1)
+
+
+class _Context(SpawnContext):
+    Process = _Worker
+
+
+@contextmanager
+def fresh_processes(number: int, **options: Any) -> Iterator[ProcessPoolExecutor]:
+    """A pool of new processes. An error or Ctrl-C in the block ends them in the middle of what they do."""
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(number, mp_context=_Context(), **options) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for process in set(multiprocessing.active_children()) - others:  # the pool would let them come to an end
+                process.kill()
+            raise
