@@ -7,9 +7,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from jointlib.config import ROOT, ConfigError, load_config, parent_of
+from jointlib.config import CHECKOUT, ConfigError, load_config, parent_of
 from jointlib.corpora.batches import check_sources
-from jointlib.runs.folder import check_identity, finished, run_folder
+from jointlib.runs.folder import check_place, run_folder
 from jointlib.runs.pages import write_page
 from jointlib.runs.report import write_report
 from jointlib.strategies import STRATEGIES, Classifier, Enhancer, parents
@@ -57,8 +57,7 @@ def add(cells, cell):
 
 CELLS = grid()
 for cell in CELLS.values():
-    if finished(run_folder(cell)):
-        check_identity(run_folder(cell), cell)  # an edited profile must not pass for the one that was run
+    check_place(cell)  # an edited profile must not pass for the one that was run, nor half a run for a whole one
 
 
 WAITING = {name: [] for name in CELLS}  # for it
@@ -87,7 +86,7 @@ def baseline(cell):
 
 def notebook_of(wildcards):
     chosen = "02_baselines" if baseline(CELLS[wildcards.run]) else "03_train_strategy"
-    return f"{ROOT}/notebooks/{chosen}.ipynb"
+    return f"{CHECKOUT}/notebooks/{chosen}.ipynb"
 
 
 def parameters(cell=None, **more):
@@ -114,7 +113,7 @@ rule all:
 
 rule contaminate:
     input:
-        ancient(f"{ROOT}/notebooks/01_contaminate.ipynb"),
+        ancient(f"{CHECKOUT}/notebooks/01_contaminate.ipynb"),
     output:
         f"{RESULTS}/contamination/test.csv",
     log:
@@ -147,7 +146,7 @@ rule cell:
 rule summary:
     input:
         expand(f"{RUNS}/{{run}}/notebook.done", run=CELLS),
-        notebook=f"{ROOT}/notebooks/{{summary}}.ipynb",
+        notebook=f"{CHECKOUT}/notebooks/{{summary}}.ipynb",
     output:
         touch(f"{RESULTS}/{{summary}}.done"),
     log:
@@ -167,6 +166,7 @@ rule report:
     output:
         f"{RESULTS}/report.html",
     run:
-        for notebook in Path(EXECUTED).glob("*.ipynb"):
-            write_page(notebook)
+        for name in ("01_contaminate", *sorted(CELLS), *SUMMARIES):  # others in that folder are the user's own
+            if (notebook := Path(EXECUTED, f"{name}.ipynb")).exists():
+                write_page(notebook)
         write_report(BASE)

@@ -179,6 +179,20 @@ def _copy(model: nn.Module) -> State:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
+def _state(stored: State, optimizer: torch.optim.Optimizer) -> dict[int, State]:
+    """An optimiser's state, from a file, by parameter; ValueError if it is another optimiser's."""
+    state: dict[int, State] = defaultdict(dict)
+    for name, value in stored.items():
+        index, _, entry = name.partition(".")
+        state[int(index)][entry] = value
+    trained = optimizer.param_groups[0]["params"]
+    for index, entries in state.items():
+        shape, shapes = tuple(trained[index].shape), {name: tuple(value.shape) for name, value in entries.items()}
+        if shapes != {"step": (), "exp_avg": shape, "exp_avg_sq": shape}:
+            raise ValueError(f"the optimiser's state of parameter {index}, {shape}, is {shapes}")
+    return state
+
+
 class Checkpoint:
     """All that an interrupted training goes on from, as tensors and JSON in one safetensors file, replaced at once."""
 
@@ -203,15 +217,15 @@ class Checkpoint:
             with safe_open(self.file, "pt") as opened:
                 history = json.loads(opened.metadata()["history"])
                 self.core_seconds = float(opened.metadata()["core_seconds"])
+            int(history[-1]["step"])
             for name, value in load_file(self.file).items():
                 part, _, rest = name.partition(".")
                 parts[part][rest] = value
-            model.load_state_dict(parts["model"])
-        except (SafetensorError, TypeError, KeyError, ValueError, RuntimeError) as error:
-            raise UnusableFile(f"{self.file}: damaged ({error}); remove it, and the run starts over") from error
-        state: dict[int, State] = defaultdict(dict)
-        for name, value in parts["optimizer"].items():
-            index, _, entry = name.partition(".")
-            state[int(index)][entry] = value
+            for part in ("best", "model"):  # the latter stays; the former has to fit as well
+                model.load_state_dict(parts[part])
+            state = _state(parts["optimizer"], optimizer)
+        except (SafetensorError, TypeError, LookupError, ValueError, RuntimeError, OSError) as error:
+            reason = " ".join(str(error).split())[:400]
+            raise UnusableFile(f"{self.file}: damaged ({reason}); remove it, and the run starts over") from error
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         return parts["best"], history

@@ -1,6 +1,7 @@
 """The parameters of one experiment. A value that cannot be is an error at once."""
 
 import difflib
+import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -13,8 +14,12 @@ from jointlib import SAMPLE_RATE, SPLITS
 from jointlib.losses import TERMS
 from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, JT, STRATEGIES, Classifier, Strategy, trainings
 
-__all__ = ["ROOT", "Config", "ConfigError", "EmbeddedCorpus", "identity", "ignored", "parent_of", "unknown", "without"]
-ROOT = Path(__file__).resolve().parents[2]  # relative paths in profiles start here
+__all__ = ["CHECKOUT", "ROOT", "Config", "ConfigError", "EmbeddedCorpus"]
+__all__ += ["identity", "ignored", "parent_of", "unknown", "without"]
+CHECKOUT = Path(__file__).resolve().parents[2]  # notebooks, Snakefile and published tables, unless this is a wheel
+_HERE = CHECKOUT if (CHECKOUT / "Snakefile").is_file() else "."  # site-packages is no place to write to
+# The project's folder: relative paths start here, data/ and results/ lie below it.
+ROOT = Path(os.environ.get("JOINTLIB_HOME") or _HERE).expanduser().resolve()
 
 _number = BeforeValidator(lambda value: float(value) if isinstance(value, str) else value)  # YAML reads 1e-3 as text
 _several = BeforeValidator(lambda value: [value] if isinstance(value, str | int | float) else value)

@@ -20,10 +20,13 @@ _OF_ANY_RUN = {"strategy", "alpha", "seed", *(name for name, entry in _FIELDS.it
 def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
     """Read a profile, by name or by the path of a YAML file, and override some of its parameters.
 
-    A profile may name a ``base`` and hold only what differs. ConfigError names profile, parameter, value and remedy.
+    A profile may name a ``base`` and hold only what differs. It may be a stranger's: what it has written lies below the
+    project's results and data, or below its own folder if that is elsewhere; an override may lead anywhere.
+    ConfigError names profile, parameter, value and remedy.
     """
     values = _read_profile(profile) | {"profile": Path(profile).stem}
     plain = Config(**values)
+    _check_places(Path(profile), plain)
     overrides = _own_corpus(overrides)
     given = Config(**(values | overrides))
     plain = plain.replace(strategy=given.strategy)
@@ -89,6 +92,21 @@ def _read_profile(profile: str | Path, seen: tuple[str | Path, ...] = ()) -> dic
     if base in seen:
         raise ConfigError(f"{path}: base {base!r} leads back to itself")
     return (_read_profile(base, (*seen, base)) if base else {}) | _own_corpus(values)
+
+
+def _check_places(file: Path, profile: Config) -> None:
+    """Raise ConfigError if a profile has results or an embedded corpus written where it has no business."""
+    beside = file.resolve().parent
+    elsewhere = [] if beside.is_relative_to(ROOT) or ROOT.is_relative_to(beside) else [beside]
+    places = {"results": (ROOT / profile.results).resolve()}
+    if profile.embedded is not None:
+        places["data"] = (ROOT / profile.corpus).resolve().parent
+    for name, place in places.items():
+        tops = [(ROOT / name).resolve(), *elsewhere]
+        if not any(place.is_relative_to(top) and (name == "results" or place != top) for top in tops):
+            what = "results" if name == "results" else "an embedded corpus"
+            remedy = "or give this path beside the profile, as a choice of your own"
+            raise ConfigError(f"{file}: {what} in {place}, which must be below {ROOT / name}; change it, {remedy}")
 
 
 def _own_corpus(values: dict[str, Any]) -> dict[str, Any]:

@@ -93,8 +93,8 @@ def pack(files: Sequence[Path], cache: Path | str, title: str) -> PackedAudio:
     if not seen.exists():
         seen.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / ".lock"):  # a second process waits and finds what the first has written
-            remove_partial(cache)
-            remove_partial(seen.parent)
+            remove_partial(cache, r"[0-9a-f]{32}\.(int16|json)")
+            remove_partial(seen.parent, "[0-9a-f]{32}")
             key = _digest(_FORMAT + "".join(_threaded(_content, files)))
             if not (cache / f"{key}.json").exists():
                 _write_pack(files, cache, key, title)

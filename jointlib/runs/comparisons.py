@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from jointlib.config import ROOT
+from jointlib.config import CHECKOUT
 from jointlib.runs.folder import title
 from jointlib.runs.scores import interval, mean_error
 from jointlib.strategies import STRATEGIES
@@ -44,8 +44,16 @@ CLAIMS = (
 
 
 def published() -> pd.DataFrame:
-    """The paper's Tables 2 to 5: table, metric, strategy, alpha, value (NaN where the paper prints a dash)."""
-    return pd.read_csv(ROOT / "results/published/tables.csv")
+    """The paper's Tables 2 to 5: table, metric, strategy, alpha, value (NaN where the paper prints a dash).
+
+    FileNotFoundError: an installed package has no published tables.
+    """
+    file = CHECKOUT / "results/published/tables.csv"
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{file} is missing: the published tables, like the notebooks, come with a checkout only"
+        )
+    return pd.read_csv(file)
 
 
 def values(scores: pd.DataFrame, metric: str, cell: Cell) -> pd.Series:

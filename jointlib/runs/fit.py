@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -23,7 +24,17 @@ from jointlib.corpora.batches import Data, load_data
 from jointlib.corpora.corpus import CorpusError
 from jointlib.evaluate import evaluate, summarise
 from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
-from jointlib.runs.folder import check_identity, environment, finished, run_folder, title
+from jointlib.runs.folder import (
+    CHECKPOINT,
+    FILES,
+    check_identity,
+    check_place,
+    environment,
+    finished,
+    partial_folder,
+    run_folder,
+    title,
+)
 from jointlib.runs.run import build_network, load_run, save_memory
 from jointlib.runs.scores import score_once
 from jointlib.strategies import STRATEGIES, Observed, freeze, parents
@@ -39,6 +50,7 @@ def fit(config: Config, data: Data | None = None) -> Path:
     A second process that wants the same run waits for the first.
 
     Raises FileExistsError: the folder holds a run of another configuration, or something that is no run.
+    Raises UnusableFile: a damaged checkpoint or config.json, which stays as it is.
     Raises CorpusError, FileNotFoundError, FloatingPointError: as `load_data` and `train`.
     Raises OSError: the results folder cannot be written (full, read-only); what was there is as it was.
     """
@@ -54,20 +66,17 @@ def fit(config: Config, data: Data | None = None) -> Path:
 
 def _make(config: Config, data: Data | None, folder: Path) -> None:
     """All of a run, in a folder of another name until it is complete."""
-    work = folder.with_name(f"{folder.name}.partial")
-    if (work / "config.json").exists():
-        check_identity(work, config)
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder}: not a finished run, but not empty; move it away to train anew")
+    check_place(config)
+    work = partial_folder(folder)
     keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     data = load_data(config) if data is None else replace(data, config=config)
     work.mkdir(exist_ok=True)
-    remove_partial(work)
+    remove_partial(work, "|".join(map(re.escape, (*FILES, CHECKPOINT))))
     if not finished(work):  # whole but for its name, if the last process was killed just then
         _train_and_evaluate(data, work)
-    (work / "checkpoint.safetensors").unlink(missing_ok=True)
+    (work / CHECKPOINT).unlink(missing_ok=True)
     work.replace(folder)
 
 
@@ -80,7 +89,7 @@ def _train_and_evaluate(data: Data, folder: Path) -> None:
     about |= {"origins": {part: origin.name for part, origin in origins.items()}}
     write_json(folder / "config.json", identity(config) | about)
     weights, history = model.state_dict(), []
-    checkpoint = Checkpoint(folder / "checkpoint.safetensors")
+    checkpoint = Checkpoint(folder / CHECKPOINT)
     if any(parameter.requires_grad for parameter in model.parameters()):
         name = f"{title(config.strategy, config.alpha)}, seed {config.seed}"
         weights, history = train(model, data, config, checkpoint, name)
@@ -99,7 +108,7 @@ def _train_and_evaluate(data: Data, folder: Path) -> None:
     write_json(folder / "metrics.json", summarise(per_utterance, found.per_passage))
     made_of: dict[str, Any] = {}
     for origin in origins.values():
-        made_of |= read_json(origin / "record.json")["trainings"]
+        made_of |= read_json(origin / "record.json", "trainings")["trainings"]
     if steps := history[-1]["step"] if history else 0:
         passes = steps / math.ceil(len(data.corpus.split("train")) / config.batch_size)
         made_of[config.run_name] = {"passes": round(passes, 3), "core_seconds": round(checkpoint.core_seconds, 1)}

@@ -1,5 +1,6 @@
 """A run folder: what belongs there, what it was made with; read with distrust, never executed."""
 
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -13,12 +14,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from jointlib.config import ROOT, Config, ConfigError, identity
+from jointlib.config import CHECKOUT, Config, ConfigError, identity
 from jointlib.strategies import STRATEGIES
-from jointlib.support.files import UnusableFile, read_json
+from jointlib.support.files import UnusableFile, read_json, remedy
 
 FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "per_passage.csv")
 FILES = (*FILES, "weights.safetensors")
+CHECKPOINT = "checkpoint.safetensors"  # in a partial folder
+PATIENCE = 10  # seconds that git has to name a commit
 # What config.json holds: a run's identity, where it comes from, and what its classifier tells apart.
 STORED = {name for name, entry in Config.model_fields.items() if not entry.exclude}
 STORED |= {"profile", "variant", "origins", "intents"}
@@ -30,6 +33,11 @@ def run_folder(config: Config) -> Path:
     return config.folder / "runs" / config.run_name
 
 
+def partial_folder(folder: Path) -> Path:
+    """Where a run lies until it is finished."""
+    return folder.with_name(f"{folder.name}.partial")
+
+
 def finished(folder: Path) -> bool:
     """Whether a folder holds a whole run."""
     return all((folder / name).is_file() for name in FILES)
@@ -37,11 +45,9 @@ def finished(folder: Path) -> bool:
 
 def environment(config: Config) -> dict[str, Any]:
     """Commit, versions and machine that a run was made with."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=False)
     gpu = config.torch_device.type == "cuda"
     return {
-        "commit": commit.stdout.strip() or "not a git checkout",
+        "commit": _commit(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _PACKAGES},
         "platform": platform.platform(),
@@ -50,13 +56,51 @@ def environment(config: Config) -> dict[str, Any]:
     }
 
 
+def _commit() -> str | None:
+    """The checkout's commit; None where there is no git, or it does not answer for this folder."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    outside["GIT_CEILING_DIRECTORIES"] = str(CHECKOUT.parent)  # a repository around it has commits of something else
+    command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=12"]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    try:
+        answer = subprocess.run(command, **pipes, env=outside, timeout=PATIENCE, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.decode(errors="replace").strip() or None
+
+
 def check_identity(folder: Path, config: Config) -> None:
     """Raise FileExistsError if a folder, finished or not, was trained with another configuration."""
-    stored, wanted = read_json(folder / "config.json"), identity(config)
+    with remedy(f"move {folder} away to train anew"):
+        stored = read_json(folder / "config.json")
+    wanted = identity(config)
     if differing := [name for name in wanted if stored.get(name) != wanted[name]]:
         both = "; ".join(f"{name}: {stored.get(name)!r} there, {wanted[name]!r} now" for name in differing)
-        remedy = "remove it, or give the new one a profile of its own"
-        raise FileExistsError(f"{folder} was made with another configuration ({both}); {remedy}")
+        both += "); remove it, or give the new one a profile of its own"
+        raise FileExistsError(f"{folder} was made with another configuration ({both}")
+
+
+def check_place(config: Config) -> None:
+    """Raise FileExistsError, with the remedy, if what lies where a run is to be made or gone on with is not that run.
+
+    Nobody but its owner deletes it. A user's own files in the partial folder stay where they are.
+    """
+    folder, work = run_folder(config), partial_folder(run_folder(config))
+    if finished(folder):
+        return check_identity(folder, config)
+    for place in (folder, work):
+        if os.path.lexists(place) and not place.is_dir():
+            raise FileExistsError(f"{place}: not a folder; move it away to train anew")
+    if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
+        raise FileExistsError(f"{folder}: not a finished run, but not empty; move it away to train anew")
+    if (work / "config.json").exists():
+        check_identity(work, config)
+    elif found := [name for name in (*FILES, CHECKPOINT) if (work / name).exists()]:
+        raise FileExistsError(
+            f"{work}: holds {', '.join(found)} of nobody knows what, as config.json is missing; "
+            "move it away to train anew"
+        )
+    return None
 
 
 def read_config(folder: Path) -> tuple[Config, list[str]]:
@@ -91,18 +135,34 @@ def read_weights(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
 
 def list_runs(results: Path | str) -> pd.DataFrame:
     """The finished runs below a profile's results folder: folder, strategy, alpha, seed, variant, remark, metrics, and
-    what training cost, with all that the run started from: passes over the utterances, core_seconds, parameters."""
+    what training cost, with all that the run started from: passes over the utterances, core_seconds, parameters.
+
+    UnusableFile: a run that lacks a file or was damaged, or a folder that does not have its run's name.
+    """
     names, rows = ["strategy", "alpha", "seed", "variant"], []
-    for folder in sorted(path for path in Path(results, "runs").glob("*") if finished(path)):
-        (config, _), metrics = read_config(folder), read_json(folder / "metrics.json")
+    for folder in sorted(path for path in Path(results, "runs").glob("*") if path.suffix != ".partial"):
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if len(missing) == len(FILES):
+            continue  # nothing of ours
+        if missing:
+            raise UnusableFile(f"{folder}: a run that lacks {', '.join(missing)}; move it away, or copy it again")
+        (config, _), metrics = read_config(folder), read_metrics(folder)
+        if folder.name != config.run_name:
+            held = f"{config.run_name}; give it that name, or move it out of runs"
+            raise UnusableFile(f"{folder}: holds, by its config.json, {held}")
         about = {name: getattr(config, name) for name in names} | {"remark": metrics["remark"]}
         rows.append({"folder": folder, **about, **metrics["mean"], **cost(folder)})
     return pd.DataFrame(rows, columns=None if rows else ["folder", *names])
 
 
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """metrics.json of a run; UnusableFile if it is none."""
+    return read_json(folder / "metrics.json", "utterances", "mean", "remark", "passages")
+
+
 def cost(folder: Path) -> dict[str, float]:
     """What a run and all that it started from cost: passes over the utterances, core_seconds, and its parameters."""
-    record = read_json(folder / "record.json")
+    record = read_json(folder / "record.json", "trainings", "parameters")
     trainings = record["trainings"].values()
     summed = {name: sum(training[name] for training in trainings) for name in ("passes", "core_seconds")}
     return summed | {"parameters": record["parameters"]}
@@ -113,7 +173,8 @@ def titled_runs(results: Path | str) -> dict[str, Path]:
     titles = {}
     for folder in sorted(path for path in Path(results).glob("*/runs/*") if finished(path)):
         config, _ = read_config(folder)
-        place = " · ".join([folder.parents[1].name, *filter(None, [config.variant])])
+        copied = "" if folder.name == config.run_name else folder.name  # beside the run that it is a copy of
+        place = " · ".join([folder.parents[1].name, *filter(None, [config.variant, copied])])
         titles[f"{title(config.strategy, config.alpha)}, seed {config.seed} · {place}"] = folder
     return titles
 

@@ -1,27 +1,36 @@
 """The per-utterance scores of many runs, and what they come to, with intervals; speech that is scored once for all."""
 
 import hashlib
+import re
+from collections.abc import Collection, Mapping
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock
 from scipy.stats import t
 
-from jointlib.config import Config, ignored, without
+from jointlib.config import Config, identity, ignored, without
 from jointlib.corpora.batches import Data
 from jointlib.evaluate import QUALITY, Pairs, pairs_of, remark, score
-from jointlib.runs.folder import cost, list_runs, read_config, title
+from jointlib.runs.folder import cost, list_runs, read_config, read_metrics, title
 from jointlib.strategies import STRATEGIES
-from jointlib.support.files import remove_partial, write_csv
+from jointlib.support.files import UnusableFile, read_csv, remedy, remove_partial, write_csv
+
+_DESCRIBED = ("path", "noise_type", "snr_db", "speaker", "intent", "transcription")
+_REASONS = ("failed", "failed_noisy", "failed_enhanced")
+_NAMES = ("path", "noise_type", "speaker", "intent", "predicted", "runner_up")  # never empty
+_TEXTS = (*_NAMES, "transcription", *_REASONS)
 
 
-def compared_runs(results: Path, variant: str = "") -> pd.DataFrame:
+def compared_runs(results: Path, variant: str = "", profile: Config | None = None) -> pd.DataFrame:
     """`list_runs` of a profile and variant, without the trainings that only others start from.
 
     A strategy to which some of the variant's parameters mean nothing (`config.ignored`), as a start to a classifier
-    alone, is taken from the runs without those. FileNotFoundError: there is no finished run.
+    alone, is taken from the runs without those. FileNotFoundError: there is no finished run. UnusableFile: a run that
+    differs from the others, or from `profile`, in more than strategy, alpha and seed.
     """
     runs = list_runs(results)
     wanted = [without(variant, ignored(STRATEGIES[name])) for name in runs.strategy]
@@ -29,31 +38,80 @@ def compared_runs(results: Path, variant: str = "") -> pd.DataFrame:
     if runs.empty:
         which = f"no finished run of variant {variant}" if variant else "no finished run"
         raise FileNotFoundError(f"{results / 'runs'}: {which}; train some first, for example with make reproduce")
+    made_with = {} if profile is None else {"the profile": profile}
+    _check_alike(made_with | {str(folder): read_config(folder)[0] for folder in runs.folder})
     return runs
 
 
-def read_scores(results: Path, variant: str = "") -> pd.DataFrame:
+def _check_alike(configs: Mapping[str, Config]) -> None:
+    """Raise UnusableFile if some of these differ in what a table's rows are not named by, and what means something."""
+    known: dict[str, tuple[str, Any]] = {}  # where a parameter was first met, and its value there
+    for where, config in configs.items():
+        of_the_row = {"strategy", "alpha", "seed", *ignored(STRATEGIES[config.strategy])}
+        values = {name: value for name, value in identity(config).items() if name not in of_the_row}
+        others = {name: known.setdefault(name, (where, value)) for name, value in values.items()}
+        if found := [name for name, value in values.items() if value != others[name][1]]:
+            told = "; ".join(
+                f"{name}: {values[name]!r}, but {others[name][1]!r} in {others[name][0]}" for name in found
+            )
+            told += "); move it away, or give one of the two a profile of its own"
+            raise UnusableFile(f"{where}: made with another configuration ({told}")
+
+
+def read_scores(results: Path, variant: str = "", profile: Config | None = None) -> pd.DataFrame:
     """per_utterance.csv of every run of `compared_runs`, with strategy, alpha, seed and cost (see `read_run`)."""
-    return pd.concat([read_run(folder) for folder in compared_runs(results, variant).folder], ignore_index=True)
+    return pd.concat(
+        [read_run(folder) for folder in compared_runs(results, variant, profile).folder], ignore_index=True
+    )
 
 
 def read_run(folder: Path) -> pd.DataFrame:
-    """per_utterance.csv of one run, with its strategy, alpha and seed, and what it cost (see `folder.cost`)."""
-    config, _ = read_config(folder)
-    named = {name: getattr(config, name) for name in ("strategy", "alpha", "seed")}
-    texts = {"failed_noisy": str, "failed_enhanced": str}  # empty columns would be read as numbers
-    scores = pd.read_csv(folder / "per_utterance.csv", dtype=texts).assign(**named, **cost(folder))
-    return scores.fillna({name: "" for name in texts if name in scores})
+    """per_utterance.csv of one run, with its strategy, alpha and seed, and what it cost (see `folder.cost`).
+
+    UnusableFile: the CSV is not what metrics.json was computed from.
+    """
+    metrics = read_metrics(folder)
+    scores = _read_whole(folder / "per_utterance.csv", metrics["utterances"], _DESCRIBED, metrics["mean"])
+    return scores.assign(**_cell(folder), **cost(folder))
 
 
-def read_passages(results: Path, variant: str = "") -> pd.DataFrame:
+def read_passages(results: Path, variant: str = "", profile: Config | None = None) -> pd.DataFrame:
     """per_passage.csv of the runs that `read_scores` reads, with strategy, alpha and seed."""
     found = []
-    for folder in compared_runs(results, variant).folder:
-        config, _ = read_config(folder)
-        named = {name: getattr(config, name) for name in ("strategy", "alpha", "seed")}
-        found.append(pd.read_csv(folder / "per_passage.csv").assign(**named))
+    for folder in compared_runs(results, variant, profile).folder:
+        means = dict(read_metrics(folder)["passages"])
+        number = means.pop("number")
+        found.append(_read_whole(folder / "per_passage.csv", number, ["speaker"], means).assign(**_cell(folder)))
     return pd.concat(found, ignore_index=True)
+
+
+def _cell(folder: Path) -> dict[str, Any]:
+    config, _ = read_config(folder)
+    return {name: getattr(config, name) for name in ("strategy", "alpha", "seed")}
+
+
+def _read_whole(file: Path, rows: int, columns: Collection[str], means: Mapping[str, float]) -> pd.DataFrame:
+    """A run's scores; UnusableFile unless all rows, columns and names are there, and the values that metrics.json is
+    the mean of."""
+    with remedy("copy the run again, or remove it and train anew"):
+        table = _read_rows(file, _TEXTS, [*columns, *means], rows)
+        for name in (name for name in _NAMES if name in table):
+            if (nameless := table.index[table[name] == ""]).size:
+                raise UnusableFile(f"{file}: row {nameless[0] + 2} has no {name}")
+        for name, mean in means.items():
+            if not np.isclose(now := table[name].mean(), mean, rtol=1e-6, atol=0):
+                raise UnusableFile(f"{file}: {name} has mean {now:.6g}, in metrics.json {mean:.6g}")
+    return table
+
+
+def _read_rows(file: Path, texts: Collection[str], columns: Collection[str], rows: int) -> pd.DataFrame:
+    """`read_csv`; UnusableFile unless all columns and rows are there."""
+    table = read_csv(file, texts)
+    if missing := [name for name in columns if name not in table]:
+        raise UnusableFile(f"{file}: lacks {', '.join(missing)}")
+    if len(table) != rows:
+        raise UnusableFile(f"{file}: has {len(table)} of {rows} rows")
+    return table
 
 
 def interval(values: pd.Series, speakers: pd.Series, seeds: pd.Series) -> tuple[float, float, float]:
@@ -138,9 +196,13 @@ def score_once(config: Config, pairs: Pairs, title: str, metrics: tuple[str, ...
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_suffix(".lock")):  # runs that train side by side want it at the same time
         if not file.exists():
-            remove_partial(file.parent, f"{file.name}.*")
+            remove_partial(file.parent, re.escape(file.name))
             write_csv(file, score(pairs, config.metric_workers, title, metrics))
-    return pd.read_csv(file, dtype={"failed": str}).fillna({"failed": ""})
+    with remedy("remove it, and the speech is scored again"):
+        table = _read_rows(file, _REASONS, [*metrics, "failed"], len(pairs))
+        if (table.isna().any(axis=1) != (table.failed != "")).any():
+            raise UnusableFile(f"{file}: values are missing without a reason")
+    return table
 
 
 def noisy_quality(data: Data) -> pd.DataFrame:
