@@ -1,6 +1,7 @@
 """A profile (YAML) and what is overridden in it make a Config. Unknown names are errors at once."""
 
 import hashlib
+import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -97,16 +98,18 @@ def _read_profile(profile: str | Path, seen: tuple[str | Path, ...] = ()) -> dic
 def _check_places(file: Path, profile: Config) -> None:
     """Raise ConfigError if a profile has results or an embedded corpus written where it has no business."""
     beside = file.resolve().parent
-    elsewhere = [] if beside.is_relative_to(ROOT) or ROOT.is_relative_to(beside) else [beside]
-    places = {"results": (ROOT / profile.results).resolve()}
+    elsewhere = not (beside.is_relative_to(ROOT) or ROOT.is_relative_to(beside))
+    places = {"results": ROOT / profile.results}
     if profile.embedded is not None:
-        places["data"] = (ROOT / profile.corpus).resolve().parent
+        places["data"] = (ROOT / profile.corpus).parent
     for name, place in places.items():
-        tops = [(ROOT / name).resolve(), *elsewhere]
-        if not any(place.is_relative_to(top) and (name == "results" or place != top) for top in tops):
+        below = Path(os.path.normpath(place))  # not resolved: a link in the project's folder is its owner's choice
+        inside = below.is_relative_to(ROOT / name) and (name == "results" or below != ROOT / name)
+        if not (inside or (elsewhere and place.resolve().is_relative_to(beside))):
             what = "results" if name == "results" else "an embedded corpus"
             remedy = "or give this path beside the profile, as a choice of your own"
-            raise ConfigError(f"{file}: {what} in {place}, which must be below {ROOT / name}; change it, {remedy}")
+            there = f"{place.resolve()}, which must be below {ROOT / name}"
+            raise ConfigError(f"{file}: {what} in {there}; change it, {remedy}")
 
 
 def _own_corpus(values: dict[str, Any]) -> dict[str, Any]:
