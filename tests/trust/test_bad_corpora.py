@@ -276,13 +276,21 @@ CORPORA = {
         "error",
         "train_data.csv: row 2: a field goes on in the next",
     ),
-    "a quote too many": (text(lambda b: b.replace(b"none\n", b'"none\n', 1)), "error", "train_data.csv: row 2: ',' expected"),
+    "a quote too many": (
+        text(lambda b: b.replace(b"none\n", b'"none\n', 1)),
+        "error",
+        "train_data.csv: row 2: ',' expected",
+    ),
     "a quote in vain": (
         text(lambda b: b.replace(b"lamp", b'"la"mp', 1)),
         "error",
         "train_data.csv: row 2: ',' expected",
     ),
-    "a quote that swallows rows": (text(swallows_rows), "error", "train_data.csv: row 3: a field goes on in the next row"),
+    "a quote that swallows rows": (
+        text(swallows_rows),
+        "error",
+        "train_data.csv: row 3: a field goes on in the next row",
+    ),
     "a quote without end": (text(lambda b: b[:-5] + b'"none\n'), "error", "train_data.csv: row 13: unexpected end"),
     "an inch": (text(lambda b: b.replace(b'"switch it, please"', b'switch 5" on', 1)), "fine", ""),
     "a blank after a speaker": (cell("speakerId", "ann "), "error", f"{NAMED}: {FIRST}: speaker 'ann ' begins or ends"),
