@@ -13,7 +13,7 @@ from torch import Tensor
 from jointlib import COLUMNS, SAMPLE_RATE, SPLITS
 from jointlib.config import ROOT, Config
 from jointlib.corpora.contaminate import Contaminator, draw_plan
-from jointlib.corpora.corpus import Corpus
+from jointlib.corpora.corpus import Corpus, CorpusError, in_words
 from jointlib.corpora.embedded.write import ensure_embedded
 from jointlib.corpora.noises import Noises, check_disjoint
 from jointlib.support.files import write_csv, write_wav
@@ -113,6 +113,10 @@ def load_data(config: Config) -> Data:
     test = Noises.read(noise / "noise_test", config.noise_types_test, AUDIO_CACHE)
     check_disjoint(train, test)
     corpus, device = Corpus.read(root, AUDIO_CACHE), config.torch_device
+    silent = corpus.manifest.join(corpus.audio.sources.onset).query("onset >= @config.clip_seconds")
+    if len(silent):  # an SNR means nothing in them
+        wrong = f"silent for {{onset:.2f}} s, so that a clip of {config.clip_seconds} s has no speech; trim it"
+        raise CorpusError(root, in_words(silent, wrong))
     for packed in (corpus, train, test):
         packed.audio = packed.audio.to(device)
     labels = torch.tensor(corpus.manifest.label.to_numpy(copy=True), device=device)

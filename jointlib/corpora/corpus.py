@@ -1,19 +1,20 @@
 """Spoken commands in the layout of Fluent Speech Commands: a folder to a validated manifest."""
 
+import csv
 import functools
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from jointlib import COLUMNS, SPLITS
+from jointlib import COLUMNS, SAMPLE_RATE, SPLITS
 from jointlib.corpora.audio import pack
 from jointlib.corpora.packed import PackedAudio
 
 CACHE = "cache"  # beside the folder that is read
+SHORTEST = 0.1  # seconds; a noise need not sound in less (see `Noises`)
 
 
 class CorpusError(ValueError):
@@ -39,8 +40,9 @@ class Corpus:
         """Read ``root/data/{train,valid,test}_data.csv`` and the audio they name, of any rate, channels and format.
 
         Packed waveforms are kept in `cache`, a folder beside `root` by default. Raises CorpusError, which lists every
-        problem at once: missing files or columns, audio that cannot be read, is cut off, empty or silent, a path that
-        leaves the folder, a speaker or a recording in two splits, an intent that train lacks.
+        problem at once: missing files or columns, stray quotes or blanks, audio that cannot be read, is cut off, empty,
+        silent or shorter than 0.1 s, a path that leaves the folder, a speaker or a recording in two splits, an intent
+        that train lacks, or that two combinations of action, object and location share.
         """
         corpus, problems = read_all(Path(root), cache)
         if problems:
@@ -68,7 +70,10 @@ def read_all(root: Path, cache: Path | str | None = None) -> tuple[Corpus, list[
     problems += in_words(manifest.assign(problem=found)[found != ""])
     manifest = manifest[found == ""].reset_index(drop=True)
     audio = pack([root / path for path in manifest.path], cache or root.parent / CACHE, f"Reading {root.name}")
-    checked = manifest.assign(problem=audio.sources.problem, digest=audio.sources.digest)
+    seconds = audio.lengths.numpy() / SAMPLE_RATE
+    short = pd.Series(seconds < SHORTEST, dtype=bool) & (audio.sources.problem == "")
+    found = audio.sources.problem.mask(short, "shorter than 0.1 s, so that a noise need not sound in it; remove it")
+    checked = manifest.assign(problem=found, digest=audio.sources.digest)
     problems += in_words(checked[checked.problem != ""])
     problems += in_two_splits(checked[checked.problem == ""], "digest", "the same recording")
     manifest["label"] = manifest.intent.map({intent: label for label, intent in enumerate(intents)})
@@ -81,27 +86,50 @@ def _read_split(root: Path, split: str) -> pd.DataFrame:
     if not (root / name).is_file():
         raise ValueError(f"missing; a corpus in FSC layout has {root}/data/{{train,valid,test}}_data.csv")
     try:
-        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # rows longer than the header
-            table = pd.read_csv(root / name, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=False)
-    except (ValueError, pd.errors.ParserWarning, OSError) as error:
-        raise ValueError(f"not readable as UTF-8 CSV ({str(error).strip()})") from error
-    missing = [column for column in COLUMNS if column not in table]
-    table = table.reindex(columns=list(COLUMNS), fill_value="").fillna("")  # NaN: the row is too short
-    blank = (table == "").all(axis=1)
-    if missing or blank.all():
-        raise ValueError(f"lacks {missing or 'rows'}; expected the columns {list(COLUMNS)} and a row per utterance")
-    places = [f"{name}, row {row}: {repr(path)[1:-1]:.200}" for row, path in enumerate(table.path, start=2)]
+        header, *rows = _read_rows(root / name)
+    except (UnicodeDecodeError, OSError) as error:
+        raise ValueError(f"not readable as UTF-8 CSV ({error})") from error
+    if missing := [column for column in COLUMNS if header.count(column) != 1]:
+        raise ValueError(f"lacks {missing}, or has them twice; expected the columns {list(COLUMNS)}")
+    if not any(map(any, rows)):
+        raise ValueError("lacks rows; expected one per utterance")
+    if uneven := [place for place, row in enumerate(rows, start=2) if any(row) and len(row) != len(header)]:
+        raise ValueError(f"row {', '.join(map(str, uneven[:5]))}: expected {len(header)} fields, as the header has")
+    named = {place: dict(zip(header, row, strict=True)) for place, row in enumerate(rows, start=2) if any(row)}
+    table = pd.DataFrame(list(named.values()), columns=list(COLUMNS), dtype=str)
+    places = [f"{name}, row {row}: {repr(path)[1:-1]:.200}" for row, path in zip(named, table.path, strict=True)]
     intent = table.action + " / " + table.object + " / " + table.location
-    return table.rename(columns={"speakerId": "speaker"}).assign(split=split, place=places, intent=intent)[~blank]
+    return table.rename(columns={"speakerId": "speaker"}).assign(split=split, place=places, intent=intent)
+
+
+def _read_rows(file: Path) -> list[list[str]]:
+    """A CSV's rows, header first, every field as it stands. ValueError: quotes or line breaks make two rows one."""
+    rows = []
+    with file.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.reader(stream, strict=True)
+        try:
+            for row in reader:
+                if reader.line_num > len(rows) + 1:
+                    raise csv.Error("a field goes on in the next row")
+                rows.append(row)
+        except csv.Error as error:
+            raise ValueError(f"row {len(rows) + 1}: {error}; look for a stray quote or a line break") from error
+    return rows or [[]]
 
 
 def _table_problems(manifest: pd.DataFrame, intents: list[str]) -> list[str]:
-    """What is wrong with speakers and intents, and which fields are empty."""
+    """What is wrong with speakers and intents, and which fields are empty or have blanks around them."""
     problems = in_two_splits(manifest, "speaker", "speaker {!r}")
     for column in ("path", "speaker", "action", "object", "location"):
         problems += in_words(manifest[manifest[column] == ""], f"empty {column}; what an intent leaves open is none")
+        blank = manifest[column].str.strip() != manifest[column]
+        problems += in_words(manifest[blank], f"{column} {{{column}!r}} begins or ends with a blank; take it out")
     if len(intents) == 1:
         problems.append(f"data/train_data.csv: {intents[0]!r} is the only intent; there is nothing to tell apart")
+    triples = manifest.drop_duplicates(["intent", "action", "object", "location"])
+    shared = triples[triples.duplicated("intent")]
+    wrong = "intent {intent!r} is also that of another action, object and location; put another sign for its slash"
+    problems += in_words(shared, wrong)
     unknown = manifest[~manifest.intent.isin(intents)] if intents else manifest[:0]  # without train all would be
     wrong = "intent {intent!r} is not in the train split, so it cannot be learnt; add it there or leave it out"
     return problems + in_words(unknown.drop_duplicates(["split", "intent"]), wrong)

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 
 from jointlib import SAMPLE_RATE
 from jointlib.corpora.corpus import CorpusError, first_few, in_words, read_all
-from jointlib.corpora.noises import Noises, check_disjoint
+from jointlib.corpora.noises import Noises, check_disjoint, noise_files
 from jointlib.corpora.packed import PackedAudio
 
 CLIPPED = 1e-3  # share of samples at full scale above which a file is named
@@ -36,6 +35,8 @@ SPEECH_ODDITIES = {
     "level < -60": "very quiet, {level:.0f} dBFS",
     "seconds > 30": "{seconds:.0f} s long; a clip ends at clip_seconds",
     "seconds < 0.2": "only {seconds:.2f} s long",
+    "onset > 1": "silent for the first {onset:.2f} s; a clip of that length (clip_seconds) is refused",
+    "transcription != stripped": "transcription {transcription!r} begins or ends with a blank",
 }
 
 
@@ -68,7 +69,8 @@ def examine(path: Path | str, cache: Path | str | None = None) -> list[Diagnosis
 def examine_speech(root: Path, cache: Path | str | None = None) -> Diagnosis:
     """Examine speech in FSC layout; the errors are those that `Corpus.read` raises."""
     corpus, errors = read_all(root, cache)
-    table, warnings = _measured(corpus.manifest, corpus.audio, SPEECH_ODDITIES)
+    stripped = corpus.manifest.assign(stripped=corpus.manifest.transcription.str.strip())
+    table, warnings = _measured(stripped, corpus.audio, SPEECH_ODDITIES)
     train = table[table.split == "train"]
     table["familiar"] = table.transcription.where(table.transcription.isin(train.transcription))
     for split, intents in table.groupby("split", sort=False).intent:
@@ -93,9 +95,11 @@ def examine_noise(root: Path, cache: Path | str | None = None) -> Diagnosis:
                 check_disjoint(*noises)
         except CorpusError as error:
             errors += error.problems
-    files, known = sorted(root.glob("noise_t*/*.*")), soundfile.available_formats()
-    unread = [file for file in files if "_" not in file.stem and file.suffix[1:].upper() in known]
-    warnings += first_few([f"{file}: not read; name it like {file.stem}_1{file.suffix}" for file in unread])
+    for folder in (root / "noise_train", root / "noise_test"):
+        unread = sorted({file for file in folder.rglob("*") if file.is_file()} - {*noise_files(folder)})
+        warnings += first_few(
+            [f"{file}: not read; a noise is {folder.name}/Typing_1.wav or the like" for file in unread]
+        )
     return Diagnosis(root, facts, errors, warnings)
 
 

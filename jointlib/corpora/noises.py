@@ -29,7 +29,7 @@ class Noises:
         Raises CorpusError if the folder is missing or empty, a named type is absent, or a file is unreadable or silent.
         """
         folder = Path(folder)
-        files = sorted(file for file in folder.glob("*_*.*") if file.is_file())
+        files = noise_files(folder)
         manifest = pd.DataFrame({"file": files, "type": [file.stem.rpartition("_")[0] for file in files]})
         if manifest.empty:
             raise CorpusError(folder, [f"{folder}: missing or without noises; expected names such as Typing_1.wav"])
@@ -41,6 +41,8 @@ class Noises:
         sounding = [_sounding(audio.wave(index).numpy()) for index in range(len(manifest))]
         silent = pd.Series([not len(starts) for starts in sounding]) & (audio.sources.problem == "")
         found = audio.sources.problem.mask(silent, "silent throughout; remove it")
+        blank = manifest.type.str.strip() != manifest.type
+        found = found.mask(blank, "its type begins or ends with a blank; rename it")
         if found.any():
             raise CorpusError(folder, in_words(manifest.assign(problem=found)[found != ""]))
         return cls(manifest, audio, sounding)
@@ -49,6 +51,11 @@ class Noises:
         """File `row` from sample `offset` on, starting over at its end: (T,), on the CPU."""
         place = torch.tensor([[row], [offset]], device=self.audio.samples.device)
         return self.audio.loops(*place, samples)[0].cpu()
+
+
+def noise_files(folder: Path) -> list[Path]:
+    """The files of a folder that are named as noises are."""
+    return sorted(file for file in folder.glob("?*_*.*") if file.is_file())
 
 
 def _sounding(wave: np.ndarray, frame: int = 1600) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 from jointlib.config import load_config
 from jointlib.corpora.batches import export_wavs, load_data
 from jointlib.corpora.contaminate import Contaminator, draw_plan, mix
-from jointlib.corpora.corpus import Corpus
+from jointlib.corpora.corpus import Corpus, CorpusError
 from jointlib.corpora.noises import Noises
 
 
@@ -55,6 +55,17 @@ def test_plan_with_gains_rebuilds_the_mixture(drawn):
     noise = noises.stretch(row.noise, row.offset, 8000)
     noisy = contaminator.mix(torch.tensor([2])).noisy
     torch.testing.assert_close(noisy, speech * row.speech_gain + noise * row.noise_gain, check_dtype=False)
+
+
+def test_a_clip_without_a_sound_is_named(profile, corpus_root):
+    """The first clip_seconds of an utterance are what is mixed."""
+    late = np.append(np.zeros(4000), 0.3 * np.sin(np.arange(4000)))
+    soundfile.write(corpus_root / "wavs/speakers/dan/1.wav", late, 16_000)
+    load_data(load_config(profile, clip_seconds=0.3))
+    with pytest.raises(
+        CorpusError, match=r"test_data.csv, row 3: .*dan/1.wav: silent for 0.25 s, so that a clip of 0.2"
+    ):
+        load_data(load_config(profile, clip_seconds=0.2))
 
 
 def test_the_exported_corpus_is_the_mixed_one(profile, tmp_path):

@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -6,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from jointlib.corpora import audio
 from jointlib.corpora.audio import read_audio, resample
 from jointlib.corpora.corpus import Corpus, CorpusError
 from jointlib.corpora.doctor import examine
@@ -49,17 +51,56 @@ def test_any_format_rate_and_channel_count(tmp_path, ending, sample_rate, channe
 
 def test_a_second_start_reads_no_audio(corpus_root, monkeypatch):
     first = Corpus.read(corpus_root).audio.samples
-    files = sorted(corpus_root.rglob("*.wav"))
-    whole = files[0].read_bytes()
-    time = files[0].stat().st_mtime_ns
-    files[0].write_bytes(bytes(len(whole)))  # of the same size and time: who read it would see that it is no audio
-    os.utime(files[0], ns=(time, time))
-    assert torch.equal(Corpus.read(corpus_root).audio.samples, first)
-    files[0].write_bytes(whole)
     monkeypatch.setattr(soundfile, "SoundFile", lambda path: pytest.fail(f"decoded {path} again"))
-    for file in files:  # newer, but the same contents
-        os.utime(file, ns=(time + 10**9, time + 10**9))
+    with monkeypatch.context() as unread:
+        unread.setattr(audio, "_content", lambda path: pytest.fail(f"read {path} again"))
+        assert torch.equal(Corpus.read(corpus_root).audio.samples, first)
+    for file in sorted(corpus_root.rglob("*.wav")):  # newer, but the same contents
+        os.utime(file, ns=(0, 0))
     assert torch.equal(Corpus.read(corpus_root).audio.samples, first)
+
+
+def test_other_content_of_the_same_size_and_time_is_noticed(corpus_root):
+    Corpus.read(corpus_root)
+    file = corpus_root / "wavs/speakers/ann/0.wav"
+    time, content = file.stat().st_mtime_ns, file.read_bytes()
+    file.write_bytes(bytes(len(content)))
+    os.utime(file, ns=(time, time))
+    with pytest.raises(CorpusError, match=r"ann/0.wav: not readable as audio"):
+        Corpus.read(corpus_root)
+
+
+DAMAGE = {
+    "removed": lambda content, other: None,
+    "emptied": lambda content, other: b"",
+    "cut": lambda content, other: content[:-2],
+    "halved": lambda content, other: content[: len(content) // 4 * 2],
+    "longer": lambda content, other: content + bytes(2),
+    "a bit in the middle": lambda content, other: (
+        content[: len(content) // 4] + bytes([content[len(content) // 4] ^ 1]) + content[len(content) // 4 + 1 :]
+    ),
+    "another's": lambda content, other: other,
+}
+
+
+@pytest.mark.parametrize("part", ["seen/*", "*.json", "*.int16"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_cache_heals(tmp_path, part, damage):
+    for name, pitch in (("this", 300), ("other", 400)):
+        soundfile.write(tmp_path / f"{name}.wav", 0.3 * np.sin(pitch * np.arange(8000)), 16_000)
+        audio.pack([tmp_path / f"{name}.wav"], tmp_path / f"cache_{name}", "Packing")
+    first = audio.pack([tmp_path / "this.wav"], tmp_path / "cache_this", "Packing")
+    expected = first.samples.clone(), first.sources.copy()
+    (file,), (other,) = (sorted((tmp_path / f"cache_{name}").glob(part)) for name in ("this", "other"))
+    for second in sorted((tmp_path / "cache_other").glob("*.*")):  # so that another's key leads somewhere
+        shutil.copy(second, tmp_path / "cache_this")
+    content = DAMAGE[damage](file.read_bytes(), other.read_bytes())
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    healed = audio.pack([tmp_path / "this.wav"], tmp_path / "cache_this", "Packing")
+    assert torch.equal(healed.samples, expected[0])
+    pd.testing.assert_frame_equal(healed.sources, expected[1])
 
 
 def test_changed_audio_is_read_again(corpus_root):

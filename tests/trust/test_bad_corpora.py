@@ -76,6 +76,16 @@ def folder_instead(root):
     (root / FIRST).mkdir()
 
 
+def as_(path, content):
+    """Let the first row name a file of such content."""
+
+    def spoil(root):
+        (root / path).write_bytes(content)
+        cell("path", path)(root)
+
+    return spoil
+
+
 def as_mp3(root):
     soundfile.write(root / "wavs/a.mp3", np.tile(TONE, 4), 16_000, format="MP3")
     cell("path", "wavs/a.mp3")(root)
@@ -114,9 +124,42 @@ def blank_then_bad(root):
     text(lambda content: content.replace(b"\n", b"\n\n", 1))(root)
 
 
+def colliding(root):
+    """Action, object and location of two rows differ, and the intent that they form does not."""
+    change = {"action": ["a / b", "a"], "object": ["c", "b / c"], "location": ["d", "d"]}
+    rows("train", lambda table: table.assign(**{name: [*two, *table[name][2:]] for name, two in change.items()}))(root)
+
+
 def only_one_intent(root):
     for split in ("train", "valid", "test"):
         rows(split, lambda table: table.assign(action="go", object="home", location="now"))(root)
+
+
+def in_a_chunk(place, value, size=4, **options):
+    """A tone with a number of its header changed: `place` counts from the chunk of that name."""
+
+    def spoil(root):
+        sound(**options)(root)
+        content = bytearray((root / FIRST).read_bytes())
+        name, offset = place
+        start = content.index(name) + offset
+        content[start : start + size] = value.to_bytes(size, "big" if content[:4] in (b"FORM", b"caff") else "little")
+        (root / FIRST).write_bytes(content)
+
+    return spoil
+
+
+def only_at_high_rates(root):
+    """All of it lies above 8 kHz: at 16 kHz, which is what is mixed, nothing is left."""
+    wave = 0.3 * np.hanning(48_000) * np.sin(2 * np.pi * 15_000 * np.arange(48_000) / 48_000)
+    soundfile.write(root / FIRST, wave, 48_000)
+
+
+def swallows_rows(content):
+    """A quote before the wording of row 3 and one behind that of row 6: one row with as many fields as the header."""
+    lines = content.replace(b'"switch it, please"', b"switch").split(b"\n")
+    lines[2], lines[5] = lines[2].replace(b"switch", b'"switch'), lines[5].replace(b"switch", b'switch"')
+    return b"\n".join(lines)
 
 
 def full_scale(root):
@@ -131,17 +174,46 @@ CORPORA = {
     "cut aiff": (cut_as(format="AIFF"), "error", "ends early"),
     "cut flac": (cut_as(format="FLAC"), "error", "not readable as audio"),
     "cut mp3": (cut_as(format="MP3"), "error", "ends early"),
+    "cut ogg": (cut_as(format="OGG"), "error", "not readable as audio"),
+    "a wav whose data are said to be longer": (
+        in_a_chunk((b"data", 4), 10**9),
+        "error",
+        f"{NAMED}: {FIRST}: ends early, after 16044 of 1000000044 bytes",
+    ),
+    "an aiff whose samples are said to be more": (
+        in_a_chunk((b"COMM", 10), 10**8, format="AIFF"),
+        "error",
+        "ends early, after 8000 of 100000000 samples",
+    ),
+    "1 Hz": (in_a_chunk((b"fmt ", 12), 1), "error", f"{NAMED}: {FIRST}: has 1 samples a second; expected 1000 to"),
+    "2 GHz": (in_a_chunk((b"fmt ", 12), 2 * 10**9), "error", "has 2000000000 samples a second; expected 1000 to"),
+    "65,535 channels": (in_a_chunk((b"fmt ", 10), 65_535, 2), "error", "not readable as audio"),
+    "no channels": (in_a_chunk((b"fmt ", 10), 0, 2), "error", "not readable as audio"),
+    "10^9 samples": (in_a_chunk((b"ds64", 24), 10**9, 8, format="RF64"), "error", "announces 1000000000 samples of 1"),
+    "a container that tells no end": (sound(format="IRCAM"), "error", "in IRCAM, of which a cut would not be seen"),
+    "a matrix": (sound(format="MAT5"), "error", "in MAT5, of which a cut would not be seen; convert it to wav or flac"),
+    "no header": (as_("wavs/a.raw", bytes(16_000)), "error", "wavs/a.raw: not readable as audio"),
+    "text that is named as headerless audio": (
+        as_("wavs/a.au", b"hello" * 999),
+        "error",
+        "wavs/a.au: in RAW, of which",
+    ),
+    "samples of 1e30": (sound(1e30 * TONE, subtype="FLOAT"), "error", "or beyond 100 times full scale"),
+    "integers as floats": (sound(32_767 * TONE, subtype="FLOAT"), "error", "or beyond 100 times full scale"),
+    "sound above 8 kHz only": (only_at_high_rates, "error", f"{NAMED}: {FIRST}: silent throughout"),
     "empty file": (lambda root: (root / FIRST).write_bytes(b""), "error", f"{NAMED}: {FIRST}: not readable as audio"),
     "no samples": (sound(np.zeros(0)), "error", f"{NAMED}: {FIRST}: holds no samples"),
     "text": (lambda root: (root / FIRST).write_text("hello"), "error", "not readable as audio"),
     "pickle": (lambda root: (root / FIRST).write_bytes(pickle.dumps([1])), "error", "not readable as audio"),
     "silence": (sound(np.zeros(8000)), "error", f"{NAMED}: {FIRST}: silent throughout, so that no SNR can be set"),
     "NaN": (sound(np.append(TONE, np.nan), subtype="FLOAT"), "error", f"{FIRST}: holds samples that are not finite"),
-    "infinity": (sound(np.append(TONE, -np.inf), subtype="DOUBLE"), "error", "not finite"),
+    "infinity": (sound(np.append(TONE, -np.inf), subtype="DOUBLE"), "error", "not finite, or beyond"),
     "clipped": (full_scale, "warning", f"{NAMED}: {FIRST}: 37.5% of the samples are clipped"),
     "beyond full scale": (sound(5 * TONE, subtype="FLOAT"), "warning", "% of the samples are clipped"),
     "very quiet": (sound(1e-3 * TONE, subtype="FLOAT"), "warning", "very quiet, -73 dBFS"),
-    "a millisecond": (sound(TONE[:16]), "warning", "only 0.00 s long"),
+    "a millisecond": (sound(TONE[:16]), "error", f"{NAMED}: {FIRST}: shorter than 0.1 s, so that a noise need not"),
+    "an eighth of a second": (sound(TONE[:2000]), "warning", "only 0.12 s long"),
+    "silent for a while": (sound(np.append(np.zeros(20_000), TONE)), "warning", "silent for the first 1.25 s; a clip"),
     "ten minutes": (sound(np.tile(TONE, 1200)), "warning", "600 s long; a clip ends at clip_seconds"),
     "stereo": (sound(np.stack([TONE, TONE], axis=1)), "fine", ""),
     "six channels": (sound(np.tile(TONE[:, None], 6)), "fine", ""),
@@ -162,7 +234,7 @@ CORPORA = {
     "a wav from sox's pipe": (from_a_pipe(0x7FFFF024, 0x7FFFF000), "fine", ""),
     "a wav from ffmpeg's pipe": (from_a_pipe(0xFFFFFFFF, 0xFFFFFFFF), "fine", ""),
     "a wav of unset size": (from_a_pipe(0, 16_000), "fine", ""),
-    "a header that announces terabytes": (announces_terabytes, "error", f"{NAMED}: {FIRST}: not readable as audio"),
+    "a header that announces terabytes": (announces_terabytes, "error", f"{NAMED}: {FIRST}: announces "),
     "blank lines": (text(lambda b: b.replace(b"\n", b"\n\n", 3)), "fine", ""),
     "a blank line before a bad row": (blank_then_bad, "error", "data/train_data.csv, row 3: wavs/x.wav: this path"),
     "one intent": (only_one_intent, "error", "is the only intent; there is nothing to tell apart"),
@@ -180,14 +252,56 @@ CORPORA = {
     "a missing column": (rows("train", lambda t: t.drop(columns="object")), "error", "lacks ['object']"),
     "an extra column": (rows("train", lambda t: t.assign(age=30)), "fine", ""),
     "other order of columns": (rows("train", lambda t: t[t.columns[::-1]]), "fine", ""),
-    "rows longer than the header": (text(lambda b: b.replace(b"none\n", b"none,x\n")), "error", "not readable as"),
+    "rows longer than the header": (
+        text(lambda b: b.replace(b"none\n", b"none,x\n")),
+        "error",
+        "row 2, 3, 4, 5, 6: expected 7 fields",
+    ),
+    "a row of too few fields": (text(lambda b: b.replace(b",none\n", b"\n", 1)), "error", "row 2: expected 7 fields"),
     "a missing CSV": (lambda root: (root / "data/valid_data.csv").unlink(), "error", "valid_data.csv: missing"),
-    "an empty CSV": (text(lambda b: b""), "error", "train_data.csv: not readable as UTF-8 CSV"),
+    "an empty CSV": (text(lambda b: b""), "error", "train_data.csv: lacks ['path', 'speakerId'"),
+    "a column twice": (
+        text(lambda b: b.replace(b"transcription", b"path")),
+        "error",
+        "lacks ['path', 'transcription']",
+    ),
+    "a row of a number only": (text(lambda b: b + b"12,,,,,,\n"), "error", "data/train_data.csv, row 14: : empty path"),
     "an empty split": (text(lambda b: b.splitlines(keepends=True)[0], "valid"), "error", "lacks rows"),
     "one utterance": (rows("valid", lambda t: t[:1]), "warning", "valid_data.csv: lacks 2 intent(s) of train"),
     "a byte-order mark": (text(lambda b: b"\xef\xbb\xbf" + b), "fine", ""),
     "CRLF": (text(lambda b: b.replace(b"\n", b"\r\n")), "fine", ""),
-    "quotes and commas": (cell("transcription", 'turn "it", please,\nnow'), "fine", ""),
+    "quotes and commas": (cell("transcription", 'turn "it", please'), "fine", ""),
+    "a line break": (
+        cell("transcription", "turn it\non"),
+        "error",
+        "train_data.csv: row 2: a field goes on in the next",
+    ),
+    "a quote too many": (
+        text(lambda b: b.replace(b"none\n", b'"none\n', 1)),
+        "error",
+        "train_data.csv: row 2: ',' expected",
+    ),
+    "a quote in vain": (
+        text(lambda b: b.replace(b"lamp", b'"la"mp', 1)),
+        "error",
+        "train_data.csv: row 2: ',' expected",
+    ),
+    "a quote that swallows rows": (
+        text(swallows_rows),
+        "error",
+        "train_data.csv: row 3: a field goes on in the next row",
+    ),
+    "a quote without end": (text(lambda b: b[:-5] + b'"none\n'), "error", "train_data.csv: row 13: unexpected end"),
+    "an inch": (text(lambda b: b.replace(b'"switch it, please"', b'switch 5" on', 1)), "fine", ""),
+    "a blank after a speaker": (cell("speakerId", "ann "), "error", f"{NAMED}: {FIRST}: speaker 'ann ' begins or ends"),
+    "a blank before an object": (
+        cell("object", "\u00a0lamp"),
+        "error",
+        "object '\\xa0lamp' begins or ends with a blank",
+    ),
+    "a blank after a path": (cell("path", f"{FIRST} "), "error", f"{FIRST} : path '{FIRST} ' begins or ends"),
+    "a blank after a wording": (cell("transcription", "go "), "warning", "transcription 'go ' begins or ends with a"),
+    "two intents of one name": (colliding, "error", "row 3: wavs/speakers/ann/1.wav: intent 'a / b / c / d' is also"),
     "non-ASCII": (cell("transcription", "Küche, 厨房 🔊"), "fine", ""),
     "latin-1": (text(lambda b: b.replace(b"switch", b"k\xfcche")), "error", "not readable as UTF-8 CSV"),
     "UTF-16": (text(lambda b: b.decode().encode("utf-16")), "error", "not readable as UTF-8 CSV"),
@@ -226,13 +340,30 @@ def noise(name, wave, folder="noise_train"):
     return lambda root: soundfile.write(root / folder / name, wave, 16_000)
 
 
+def put_noise(name, content):
+    def spoil(root):
+        (root / "noise_train" / name).parent.mkdir(exist_ok=True)
+        (root / "noise_train" / name).write_bytes(content)
+
+    return spoil
+
+
 def noise_twice(root):
     shutil.copy(root / "noise_train/Typing_1.wav", root / "noise_train/Typing_9.wav")
 
 
 NOISES = {
     "shorter than the utterance": (noise("Hum_1.wav", 0.1 * TONE[:100]), "fine", ""),
-    "a name without a number": (noise("Hum.wav", TONE), "warning", "Hum.wav: not read; name it like Hum_1.wav"),
+    "a name without a number": (
+        noise("Hum.wav", TONE),
+        "warning",
+        "Hum.wav: not read; a noise is noise_train/Typing_1",
+    ),
+    "a name without a type": (noise("_1.wav", TONE), "warning", "_1.wav: not read; a noise is"),
+    "a name without an ending": (put_noise("Hum_1", b"x"), "warning", "Hum_1: not read; a noise is"),
+    "in a folder of its own": (put_noise("more/Hum_1.wav", b"x"), "warning", "more/Hum_1.wav: not read; a noise is"),
+    "a blank in its name": (noise("Hum _1.wav", TONE), "error", "Hum _1.wav: its type begins or ends with a blank"),
+    "no header": (put_noise("Hum_1.raw", bytes(9999)), "error", "Hum_1.raw: not readable as audio"),
     "silent": (noise("Hum_1.wav", np.zeros(8000)), "error", "Hum_1.wav: silent throughout"),
     "not audio": (lambda root: (root / "noise_test/Hum_1.wav").write_text("x"), "error", "Hum_1.wav: not readable"),
     "empty file": (noise("Hum_1.wav", np.zeros(0)), "error", "Hum_1.wav: holds no samples"),

@@ -1,20 +1,25 @@
 """What must hold for every corpus, gain, length and SNR, searched by hypothesis; each run tries the same examples."""
 
+import contextlib
 import csv
+import io
 import math
+import re
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import soundfile
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jointlib import COLUMNS
-from jointlib.corpora.audio import resample
+from jointlib.corpora.audio import CONTAINERS, read_audio, resample
 from jointlib.corpora.contaminate import LEVEL_DB, MIXERS, PEAK, mix
-from jointlib.corpora.corpus import read_all
+from jointlib.corpora.corpus import _read_split, _table_problems, read_all
 from jointlib.corpora.packed import PackedAudio
 
 pytestmark = pytest.mark.trust
@@ -170,9 +175,59 @@ def test_resampling_gives_the_length_of_the_new_rate(sample_rate, length, seed):
     torch.testing.assert_close(resampled[0], resample(batch[0], sample_rate))
 
 
-# Text as a CSV may hold it: no surrogates (UTF-8 has none), no zero bytes; a carriage return only with a line feed.
-TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=20)
-NAMES = TEXTS.filter(lambda text: text.strip())
+def encoded() -> dict[tuple[str, str], bytes]:
+    """Half a second of a tone in everything that is read and that libsndfile can write as well as read."""
+    tone, found = 0.3 * np.sin(2 * np.pi * 440 * np.arange(8000) / 16_000), {}
+    for container in CONTAINERS:
+        for coding in soundfile.available_subtypes(container):
+            with contextlib.suppress(soundfile.SoundFileError):
+                soundfile.write(file := io.BytesIO(), tone, 16_000, coding, format=container)
+                soundfile.SoundFile(io.BytesIO(file.getvalue())).read(8000)
+                found[container, coding] = file.getvalue()
+    return found
+
+
+ENCODED = encoded()
+
+
+@searched
+@given(st.sampled_from(sorted(ENCODED)), st.floats(0, 1, exclude_max=True))
+def test_a_cut_is_told_in_every_container(kind, part):
+    """Anywhere, except for the last bytes: 64 in general, a hundredth of the samples of an MP3."""
+    content = ENCODED[kind]
+    assert len(read_audio(io.BytesIO(content))[0]) >= 8000
+    kept = math.floor(part * (len(content) * 0.95 if kind[0] == "MP3" else len(content) - 64))
+    with pytest.raises(ValueError, match=r"ends early|not readable as audio|holds no samples"):
+        read_audio(io.BytesIO(content[:kept]))
+
+
+@searched
+@given(
+    st.sampled_from(sorted(ENCODED)),
+    st.lists(st.tuples(st.integers(0, 200), st.binary(min_size=1, max_size=8)), min_size=1, max_size=3),
+)
+def test_no_header_breaks_the_reader(kind, changes):
+    """Whatever its numbers become: a wave of bearable length and loudness, or a line."""
+    content = bytearray(ENCODED[kind])
+    for place, new in changes:
+        content[place : place + len(new)] = new
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "a.wav")
+        file.write_bytes(content)
+        try:
+            wave, sample_rate = read_audio(file)
+        except ValueError as error:
+            assert "\n" not in str(error)
+            return
+    assert wave.isfinite().all() and 0 < len(wave) <= 100 * 8000 and 1000 <= sample_rate <= 1_000_000
+
+
+# Text as a CSV may hold it: no surrogates (UTF-8 has none), no zero bytes, no line breaks.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\n"), max_size=20)
+NUMBERS_AND_NOTHINGS = st.sampled_from(
+    ["007", "1e1", "1_000", "-0", "inf", "NaN", "NA", "null", "None", "TRUE", "#N/A"]
+)
+NAMES = NUMBERS_AND_NOTHINGS | TEXTS.map(str.strip).filter(bool)
 FILES = st.from_regex(r"x[a-z0-9]{0,8}", fullmatch=True)
 
 
@@ -193,6 +248,45 @@ def test_a_csv_is_read_as_it_was_written(rows, marked):
     assert sum("not readable as audio" in line for line in found) == len(rows) >= len(found) - 1
     places = [f"data/train_data.csv, row {number}: {row[0]}" for number, row in enumerate(rows, start=2)]
     assert corpus.manifest.place.tolist() == places
+
+
+@searched
+@given(
+    st.lists(st.tuples(FILES, NAMES, TEXTS, NAMES, NAMES, NAMES), min_size=1, max_size=5),
+    st.lists(st.integers(0, 10**6), min_size=1, max_size=3),
+)
+def test_stray_quotes_swallow_nothing_in_silence(rows, places):
+    """Quotes anywhere in a CSV: its row is named, or all the text is still there, in the same fields."""
+    csv.writer(stream := io.StringIO(newline="")).writerows([COLUMNS, *rows])
+    text = stream.getvalue()
+    for place in places:
+        text = text[: place % len(text)] + '"' + text[place % len(text) :]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "data/train_data.csv")
+        file.parent.mkdir()
+        file.write_bytes(text.encode())
+        try:
+            table = _read_split(Path(folder), "train")
+        except ValueError as error:
+            assert re.match(r"row \d+|lacks \['", str(error)), error
+            return
+    names = ["path", "speaker", "transcription", "action", "object", "location"]
+    unquoted = [[field.replace('"', "") for field in row] for row in rows]
+    assert [[field.replace('"', "") for field in row] for row in table[names].to_numpy().tolist()] == unquoted
+
+
+INTENTS = st.tuples(*[st.text("a /", min_size=1, max_size=5).map(str.strip).filter(bool)] * 3)
+
+
+@searched
+@given(st.lists(INTENTS, min_size=2, max_size=6, unique=True))
+@example([("a / b", "c", "d"), ("a", "b / c", "d")])
+def test_different_intents_have_different_names_or_are_named(triples):
+    table = pd.DataFrame(triples, columns=["action", "object", "location"], dtype=str)
+    table = table.assign(path="x", speaker="ann", split="train", place=[f"row {row}" for row in range(len(table))])
+    table["intent"] = table.action + " / " + table.object + " / " + table.location
+    found = [line for line in _table_problems(table, sorted(table.intent.unique())) if "is also that of" in line]
+    assert bool(found) == (table.intent.nunique() < len(table))
 
 
 @searched
