@@ -583,3 +583,12 @@ def test_scoring_works_in_such_workers(monkeypatch):
     monkeypatch.setattr(evaluate, "fresh_processes", counted)
     pairs = [(torch.randn(999).numpy(), torch.randn(999).numpy())] * 3
     assert len(evaluate.score(pairs, 2, "Scoring", ("mse",))) == 3 and asked == [2]
+
+
+@pytest.mark.parametrize("folder", ["gone", "a file", "file/below"])
+def test_a_file_that_cannot_be_written_is_named_by_its_own_name(folder, tmp_path):
+    for name in ("a file", "file"):
+        put(tmp_path, name)
+    with pytest.raises(OSError, match="nothing was changed. It was to be written") as caught:
+        write_json(tmp_path / folder / "metrics.json", {})
+    assert caught.value.filename == str(tmp_path / folder / "metrics.json")
