@@ -51,7 +51,7 @@ def write_reference(config: Config, target: Path) -> None:
         kept = ("seconds_since_last_start", "commit", "device", "threads", "platform", "python")
         rows.append(run | {name: record[name] for name in kept} | {"torch": record["versions"]["torch"]})
     write_csv(target / "runs.csv", pd.DataFrame(rows))
-    scores, data = read_scores(config.folder, config.variant), load_data(config)
+    scores, data = read_scores(config), load_data(config)
     for name, metric in {"unmet_accuracy": "correct", "unmet_pesq": "pesq_wb_enhanced"}.items():
         if len(table := generalisation(scores, data, metric)):
             write_atomically(target / f"{name}.md", (table.reset_index().to_markdown(index=False) + "\n").encode())

@@ -14,7 +14,7 @@ from jointlib.support.files import write_atomically
 
 def write_report(config: Config) -> Path:
     """Write report.html: tables, figures and links to the executed notebooks of a profile. Returns its path."""
-    folder, scores = config.summary, read_scores(config.folder, config.variant, config)
+    folder, scores = config.summary, read_scores(config)
     tables = {f"Table {number}. {table.caption}": paper_table(scores, number) for number, table in TABLES.items()}
     tables |= {"All runs": overview(scores)}
     if len(found := remarks(scores)):

@@ -25,44 +25,40 @@ _NAMES = ("path", "noise_type", "speaker", "intent", "predicted", "runner_up")  
 _TEXTS = (*_NAMES, "transcription", *_REASONS)
 
 
-def compared_runs(results: Path, variant: str = "", profile: Config | None = None) -> pd.DataFrame:
-    """`list_runs` of a profile and variant, without the trainings that only others start from.
+def compared_runs(profile: Config) -> pd.DataFrame:
+    """`list_runs` of a profile and its variant, without the trainings that only others start from.
 
     A strategy to which some of the variant's parameters mean nothing (`config.ignored`), as a start to a classifier
     alone, is taken from the runs without those. FileNotFoundError: there is no finished run. UnusableFile: a run that
-    differs from the others, or from `profile`, in more than strategy, alpha and seed.
+    differs from the profile in more than strategy, alpha and seed.
     """
-    runs = list_runs(results)
+    runs, variant = list_runs(profile.folder), profile.variant
     wanted = [without(variant, ignored(STRATEGIES[name])) for name in runs.strategy]
     runs = runs[runs.variant == pd.Series(wanted, runs.index, dtype=object)]
     if runs.empty:
         which = f"no finished run of variant {variant}" if variant else "no finished run"
-        raise FileNotFoundError(f"{results / 'runs'}: {which}; train some first, for example with make reproduce")
-    made_with = {} if profile is None else {"the profile": profile}
-    _check_alike(made_with | {str(folder): read_config(folder)[0] for folder in runs.folder})
+        raise FileNotFoundError(
+            f"{profile.folder / 'runs'}: {which}; train some first, for example with make reproduce"
+        )
+    for folder in runs.folder:
+        _check_made_with(profile, folder)
     return runs
 
 
-def _check_alike(configs: Mapping[str, Config]) -> None:
-    """Raise UnusableFile if some of these differ in what a table's rows are not named by, and what means something."""
-    known: dict[str, tuple[str, Any]] = {}  # where a parameter was first met, and its value there
-    for where, config in configs.items():
-        of_the_row = {"strategy", "alpha", "seed", *ignored(STRATEGIES[config.strategy])}
-        values = {name: value for name, value in identity(config).items() if name not in of_the_row}
-        others = {name: known.setdefault(name, (where, value)) for name, value in values.items()}
-        if found := [name for name, value in values.items() if value != others[name][1]]:
-            told = "; ".join(
-                f"{name}: {values[name]!r}, but {others[name][1]!r} in {others[name][0]}" for name in found
-            )
-            told += "); move it away, or give one of the two a profile of its own"
-            raise UnusableFile(f"{where}: made with another configuration ({told}")
+def _check_made_with(profile: Config, folder: Path) -> None:
+    """Raise UnusableFile if a run differs from its profile in more than what its row is named by."""
+    config, _ = read_config(folder)
+    of_the_row = {"strategy", "alpha", "seed", *ignored(STRATEGIES[config.strategy])}
+    wanted, made = identity(profile), identity(config)
+    if found := [name for name in made if name not in of_the_row and made[name] != wanted[name]]:
+        told = "; ".join(f"{name}: {made[name]!r}, but {wanted[name]!r} in the profile" for name in found)
+        what = "move it away, or give one of the two a profile of its own"
+        raise UnusableFile(f"{folder}: made with another configuration ({told}); {what}")
 
 
-def read_scores(results: Path, variant: str = "", profile: Config | None = None) -> pd.DataFrame:
+def read_scores(profile: Config) -> pd.DataFrame:
     """per_utterance.csv of every run of `compared_runs`, with strategy, alpha, seed and cost (see `read_run`)."""
-    return pd.concat(
-        [read_run(folder) for folder in compared_runs(results, variant, profile).folder], ignore_index=True
-    )
+    return pd.concat(map(read_run, compared_runs(profile).folder), ignore_index=True)
 
 
 def read_run(folder: Path) -> pd.DataFrame:
@@ -75,10 +71,10 @@ def read_run(folder: Path) -> pd.DataFrame:
     return scores.assign(**_cell(folder), **cost(folder))
 
 
-def read_passages(results: Path, variant: str = "", profile: Config | None = None) -> pd.DataFrame:
+def read_passages(profile: Config) -> pd.DataFrame:
     """per_passage.csv of the runs that `read_scores` reads, with strategy, alpha and seed."""
     found = []
-    for folder in compared_runs(results, variant, profile).folder:
+    for folder in compared_runs(profile).folder:
         means = dict(read_metrics(folder)["passages"])
         number = means.pop("number")
         found.append(_read_whole(folder / "per_passage.csv", number, ["speaker"], means).assign(**_cell(folder)))

@@ -181,7 +181,7 @@ def differences(config: Config) -> pd.DataFrame:
 
 def write_tables(config: Config, target: Path) -> None:
     """Write tables.csv (long form) and comparisons.csv, and every table of notebooks 4 and 7 as Markdown."""
-    scores = read_scores(config.folder, config.variant, config)
+    scores = read_scores(config)
     target.mkdir(parents=True, exist_ok=True)
     write_csv(target / "tables.csv", pd.concat([compare(scores, number) for number in TABLES]))
     sections = []
@@ -190,7 +190,7 @@ def write_tables(config: Config, target: Path) -> None:
     sections.append(f"In front of the classifier on the wave: {differences(config).loc[STEM, 'here']}.\n")
     sections += [f"{legend(scores)}\n"] if legend(scores) else []
     write_atomically(target / "tables.md", "\n".join(sections).encode())
-    quality = quality_table(scores, read_passages(config.folder, config.variant, config))
+    quality = quality_table(scores, read_passages(config))
     pages = {"overview": overview(scores).reset_index(), "quality": quality.reset_index(), "verdicts": verdicts(scores)}
     pages |= {"dominance": dominance(scores), "changes": one_change_at_a_time(scores).round(4)}
     for name, table in pages.items():

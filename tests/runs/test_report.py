@@ -54,7 +54,7 @@ def config(profile):
 
 
 def test_tables_say_what_was_run_and_what_was_not(config):
-    scores = read_scores(config.folder)
+    scores = read_scores(config)
     for number in TABLES:
         table = paper_table(scores, number)
         assert table.loc["BN", "alpha = 0.5"].startswith("not run (")
@@ -71,13 +71,13 @@ def test_a_start_is_compared_with_the_same_baselines(config):
     started = config.replace(strategy="jt", init="pretrained", variant="init=pretrained")
     for other in (started, config.replace(strategy="bn"), config.replace(strategy="cascade_enhanced")):
         fit(other)  # the start means nothing to BN, and something to the cascade
-    scores = read_scores(config.folder, started.variant)
+    scores = read_scores(started)
     assert set(scores.strategy) == {"classifier_clean", "enhancement", "jt", "bn"}
     assert len(scores) == 48
 
 
 def test_overview_report_and_figures(config):
-    scores = read_scores(config.folder)
+    scores = read_scores(config)
     assert overview(scores).loc[("Enhancement alone", ""), "accuracy"] == "–"
     assert set(cells(scores, "correct").strategy) == {"classifier_clean", "jt"}
     write_tables(config, config.folder / "tables")
@@ -111,7 +111,7 @@ def test_a_classifier_that_has_learnt_nothing_is_marked_in_tables_and_report():
 
 def test_no_run_is_said(profile):
     with pytest.raises(FileNotFoundError, match="no finished run"):
-        read_scores(load_config(profile).folder)
+        read_scores(load_config(profile))
 
 
 def test_failures_are_listed_by_reason():
