@@ -3,9 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 
 from jointlib import SAMPLE_RATE
 from jointlib.support.progress import Progress
+from jointlib.support.workers import fresh_processes
 from jointlib.train import Batch
 
 QUALITY = ("pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr", "lsd", "mse")
@@ -102,7 +101,7 @@ def score(pairs: Pairs, workers: int | None, title: str, metrics: tuple[str, ...
     with Progress(len(pairs), title) as progress:
         if workers == 1:
             return pd.DataFrame(progress.over(map(scored, pairs)))
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with fresh_processes(workers) as pool:
             return pd.DataFrame(progress.over(pool.map(scored, pairs, chunksize=8)))
 
 

@@ -1,0 +1,47 @@
+"""Processes beside this one, which end when it does, whatever ends it."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+from threading import Thread
+from typing import Any
+
+
+class _Worker(SpawnProcess):
+    def start(self) -> None:
+        """Start deaf to Ctrl-C, which a terminal sends to all processes: it is this one's to end the others."""
+        heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a new process inherits the mask
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+
+    def run(self) -> None:
+        Thread(target=_end_with_parent, daemon=True).start()
+        super().run()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+class _Context(SpawnContext):
+    Process = _Worker
+
+
+@contextmanager
+def fresh_processes(number: int, **options: Any) -> Iterator[ProcessPoolExecutor]:
+    """A pool of new processes. An error or Ctrl-C in the block ends them in the middle of what they do."""
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(number, mp_context=_Context(), **options) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for process in set(multiprocessing.active_children()) - others:  # the pool would let them come to an end
+                process.kill()
+            raise
