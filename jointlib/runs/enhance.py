@@ -65,7 +65,8 @@ def enhance_folder(run: Run, source: Path, output: Path) -> pd.DataFrame:
                         raise FileExistsError(f"{target} is there, and not made of it; choose another output folder")
                     rows.append(enhance_file(run, file, target))
                 except MISHAPS as error:
-                    problems.append(" ".join(f"{file}: {str(error).removeprefix(f'{file}: ')}".split()))
+                    problem = str(error).removeprefix(f"{file}: ") or "not enough memory"
+                    problems.append(" ".join(f"{file}: {problem}".split()))
                 else:
                     table.writerow(rows[-1])  # at once: whatever ends a later file costs no earlier one
                     stream.flush()
@@ -118,13 +119,16 @@ def _read_predictions(file: Path) -> pd.DataFrame:
     """predictions.csv as text, the last row of every file; UnusableFile if it holds something else."""
     if not file.exists():
         return pd.DataFrame(columns=["file"], dtype=str)
+    problem = "expected a column 'file', and no row longer than the first"
     try:
         with file.open(newline="", encoding="utf-8") as stream:
             table = csv.DictReader(stream, strict=True)
-            rows = {row["file"]: row for row in table}
-        return pd.DataFrame(rows.values(), columns=table.fieldnames, dtype=str)
-    except (ValueError, KeyError, csv.Error) as error:
-        raise UnusableFile(f"{file}: not a table with a row per file ({error}); move it away") from error
+            rows, names = list(table), table.fieldnames or ()
+        if "file" in names and not any(None in row for row in rows):
+            return pd.DataFrame({row["file"]: row for row in rows}.values(), columns=names, dtype=str)
+    except (UnicodeDecodeError, csv.Error) as error:
+        problem = str(error)
+    raise UnusableFile(f"{file}: not a table with a row per file ({problem}); move it away")
 
 
 def _bound_memory() -> None:

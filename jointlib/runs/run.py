@@ -89,7 +89,7 @@ class Run:
         if enhanced is not None:
             enhanced = resample(enhanced[0, 0, : len(resampled)].cpu() / gain, SAMPLE_RATE, sample_rate)
             enhanced = F.pad(enhanced, (0, max(0, len(wave) - len(enhanced))))[: len(wave)]
-        return self._finite(enhanced), self._finite(None if logits is None else logits[0].softmax(dim=0).cpu())
+        return self._finite(enhanced), None if logits is None else self._finite(logits[0]).softmax(dim=0).cpu()
 
     @torch.inference_mode()
     def classify(self, waves: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class Run:
         FloatingPointError if what it makes of them is not finite."""
         if type(self.model) not in CLASSIFY_WAVE:
             raise ValueError(f"{self.folder}: {self.config.strategy} has no back-end that reads a wave")
-        return self._finite(self.model.backend(self._clips(waves)).softmax(dim=1).cpu())
+        return self._finite(self.model.backend(self._clips(waves))).softmax(dim=1).cpu()
 
     def _finite(self, made: Tensor | None) -> Tensor | None:
         if made is not None and not made.isfinite().all():

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 Main = Callable[[Sequence[str] | None], None]
 # What files, values and the machine can cause. Anything else is a fault of the program, and keeps its traceback.
@@ -28,25 +28,31 @@ def command(main: Main) -> Main:
             try:
                 main(arguments)
             finally:
-                print(end="", flush=True)  # a closed pipe shows here, and not when Python ends
+                _flush_output()  # what cannot be written shows here, and not when Python ends
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever is in a hurry gets out at once
             print("Interrupted; what was finished is kept", file=sys.stderr)
             raise SystemExit(128 + signal.SIGINT) from None
         except BrokenPipeError:
-            _discard_output()
+            _discard(sys.stderr)  # it may have been this one
             raise SystemExit(128 + signal.SIGPIPE) from None
         except MISHAPS as error:
-            raise SystemExit(": ".join(filter(None, [type(error).__name__, str(error)]))) from error
+            raise SystemExit(f"{type(error).__name__}: {str(error) or 'not enough memory'}") from error
 
     return run
 
 
-def _discard_output() -> None:
-    """Python writes what it has left when it ends, and would complain about the closed pipe once more."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        os.dup2(nowhere, stream.fileno())
+def _flush_output() -> None:
+    try:
+        print(end="", flush=True)
+    except OSError:
+        _discard(sys.stdout)
+        raise
+
+
+def _discard(stream: TextIO) -> None:
+    """What cannot be written would be tried once more, and complained about, when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Once(argparse.Action):
