@@ -15,7 +15,7 @@ __all__ = ["PROFILES", "from_notebook", "load_config", "read_settings"]
 PROFILES = {file.stem: file for file in sorted(Path(__file__).parent.glob("*.yaml"))}
 _FIELDS = Config.model_fields
 _SETTABLE = set(_FIELDS) - {"profile", "variant"}  # which `load_config` makes
-_LONGEST = 50_000  # characters of YAML, which take a second
+_LONGEST, _LONGEST_VALUE, _DEEPEST = 10_000, 1000, 20  # characters of YAML, of a value in it; brackets in brackets
 _OF_ANY_RUN = {"strategy", "alpha", "seed", *(name for name, entry in _FIELDS.items() if entry.exclude)}
 
 
@@ -89,7 +89,7 @@ def _read_profile(profile: str | Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
     read: list[Path] = []
     while profile is not None:
-        if (path := _file(profile).resolve()) in read:
+        if (path := _file(profile, f"{read[-1]}: base: " if read else "").resolve()) in read:
             raise ConfigError(f"{read[-1]}: base {profile!r} leads back to itself")
         read.append(path)
         with path.open("rb") as stream:
@@ -99,29 +99,37 @@ def _read_profile(profile: str | Path) -> dict[str, Any]:
             raise ConfigError(f"{path}: expected lines of NAME: VALUE, found {type(own).__name__}")
         profile = own.pop("base", None)
         if strange := sorted(map(str, set(own) - _SETTABLE)):
-            raise ConfigError("; ".join(f"{path}: {unknown('parameter', name, _SETTABLE)}" for name in strange))
+            raise ConfigError("; ".join(f"{path}: {unknown('parameter', name, _SETTABLE)}" for name in strange[:5]))
         values = _own_corpus(own) | values
     return values
 
 
-def _file(profile: str | Path) -> Path:
+def _file(profile: str | Path, wanted_by: str) -> Path:
     path = Path(profile) if isinstance(profile, str | Path) else Path()
     if path.suffix not in (".yaml", ".yml"):
         path = PROFILES.get(str(profile), path)
     elif not path.is_absolute() and not path.exists():
         path = ROOT / path
     if not path.is_file():
-        raise ConfigError(f"{unknown('profile', profile, PROFILES)}, or the path of a YAML file")
+        raise ConfigError(f"{wanted_by}{unknown('profile', str(profile), PROFILES)}, or the path of a YAML file")
     return path
 
 
 class _Plain(yaml.SafeLoader):
     """YAML without what parameters have no use for: anchors, which expand without end, tags, and a key twice."""
 
+    def fetch_flow_collection_start(self, *arguments: Any) -> None:
+        if self.flow_level >= _DEEPEST:
+            raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=self.get_mark())
+        super().fetch_flow_collection_start(*arguments)
+
     def compose_node(self, parent: Any, index: Any) -> yaml.Node:
         event = self.peek_event()
         if getattr(event, "anchor", None) or getattr(event, "tag", None):
             raise yaml.MarkedYAMLError(problem="anchors and tags are not read here", problem_mark=event.start_mark)
+        if len(getattr(event, "value", "")) > _LONGEST_VALUE:
+            problem = f"a value longer than {_LONGEST_VALUE:,} characters"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -140,7 +148,7 @@ def _plain_yaml(content: str | bytes, place: str | Path) -> Any:
         raise ConfigError(f"{place!s:.200}: longer than {_LONGEST:,} characters")
     try:
         return _Plain(content).get_single_data()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a number or date that is none
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # 1:1:...:1.5 is a number, too
         raise ConfigError(f"{place!s:.200}: not readable as YAML ({' '.join(str(error).split())})") from error
 
 

@@ -1,6 +1,5 @@
 """fit(config): one run, trained, evaluated and written. Interrupted and started again, it ends the same."""
 
-import argparse
 import math
 import sys
 import time
@@ -124,14 +123,14 @@ def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) ->
 def main(arguments: Sequence[str] | None = None) -> None:
     """``python -m jointlib.runs.fit --profile quick --strategy jt --alpha 0.5 --seed 0 [--set NAME=VALUE ...]``."""
     parser = command_line("jointlib.runs.fit", "Train and evaluate one run.")
-    parser.add_argument("--profile", default="quick", help="a profile's name, or the path of a YAML file")
-    parser.add_argument("--strategy", default=argparse.SUPPRESS, help=", ".join(STRATEGIES))
-    parser.add_argument("--alpha", type=float, default=argparse.SUPPRESS, help="weight of the MSE")
-    parser.add_argument("--seed", type=int, default=argparse.SUPPRESS)
-    set_help = "any field of Config; may be repeated"
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=set_help)
+    parser.set_defaults(set=[])
+    parser.add_argument("--profile", help="a profile's name, or the path of a YAML file; quick by default")
+    parser.add_argument("--strategy", help=", ".join(STRATEGIES))
+    parser.add_argument("--alpha", type=float, help="weight of the MSE")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--set", nargs="+", action="extend", metavar="NAME=VALUE", help="any other field of Config")
     given = vars(parser.parse_args(arguments))
-    folder = fit(load_config(given.pop("profile"), **read_settings(given.pop("set"), given)))
+    folder = fit(load_config(**read_settings(given.pop("set"), given)))
     if remark := read_json(folder / "metrics.json")["remark"]:
         print(f"The classifier has learnt nothing: {remark}", file=sys.stderr)
     print(folder)

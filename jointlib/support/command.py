@@ -68,7 +68,8 @@ class Once(argparse.Action):
 
 
 def command_line(module: str, description: str | None) -> argparse.ArgumentParser:
-    """The parser of ``python -m MODULE``. It takes every option once, unless one is made to ``extend``."""
-    parser = argparse.ArgumentParser(f"python -m {module}", description=description)
+    """The parser of ``python -m MODULE``. It takes every option once, unless one is made to ``extend``; what is not
+    given is not in the namespace, unless it has a default."""
+    parser = argparse.ArgumentParser(f"python -m {module}", description=description, argument_default=argparse.SUPPRESS)
     parser.register("action", None, Once)
     return parser
