@@ -4,6 +4,12 @@ The method is in files, everything else in rooms. Imports go one way, from left 
 config, the method, support; fast_cpu knows the method only, and runs swaps it in.
 """
 
+import signal
+import sys
+
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a command that is still being loaded ends at Ctrl-C without a word
+
 SAMPLE_RATE = 16_000  # Hz, of everything inside the library
 SPLITS = ("train", "valid", "test")
 COLUMNS = ("path", "speakerId", "transcription", "action", "object", "location")  # of Fluent Speech Commands' CSVs

@@ -23,15 +23,33 @@ ROOT = Path(os.environ.get("JOINTLIB_HOME") or _HERE).expanduser().resolve()
 
 _number = BeforeValidator(lambda value: float(value) if isinstance(value, str) else value)  # YAML reads 1e-3 as text
 _several = BeforeValidator(lambda value: [value] if isinstance(value, str | int | float) else value)
+
+
+def _up_to(most: int, least: int = 1) -> Any:
+    return Annotated[int, Field(strict=True, ge=least, le=most)]
+
+
+# What no machine holds or ends is an error here, before it would be one in the middle of something else. The largest
+# networks have two thousand million weights, the largest corpora what a terabyte holds.
 Number = Annotated[float, _number, Field(strict=True)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Doublings = Annotated[int, Field(strict=True, ge=1, le=20)]
-Seed = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
-Numbers = Annotated[tuple[Number, ...], _several, Field(min_length=1)]
+Decibels = Annotated[Number, Field(ge=-100, le=100)]
+ClipSeconds = Annotated[Number, Field(ge=1 / SAMPLE_RATE, le=600)]
+NoiseSeconds = Annotated[Number, Field(ge=0.1, le=3600)]
+Steps = _up_to(10**9)  # of training: years
+Width = _up_to(1024)  # channels or bands of a network, files, utterances of a batch
+Window = _up_to(4096)  # samples of a filter
+Doublings = _up_to(20)
+Processors = _up_to(256)
+Utterances = _up_to(10**7)
+WordsPerMinute = _up_to(450, least=80)  # what espeak-ng can say
+Seed = _up_to(2**32 - 1, least=0)
+Numbers = Annotated[tuple[Decibels, ...], _several, Field(min_length=1)]
 Names = Annotated[tuple[str, ...], _several, Field(min_length=1)]
+VOICES = {"train": 240, "valid": 80, "test": 80}  # of the embedded speakers: accents times shapes
+Split = Literal[SPLITS]
 StrategyName = Literal[tuple(STRATEGIES)]
 _ALL_SPLITS, _BOTH_NOISES = Field(min_length=3), Field(min_length=2)
 
@@ -45,19 +63,28 @@ class EmbeddedCorpus(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    utterances: Annotated[dict[Literal[SPLITS], Count], _ALL_SPLITS] = {"train": 23_132, "valid": 3_118, "test": 3_793}
-    speakers: Annotated[dict[Literal[SPLITS], Count], _ALL_SPLITS] = {"train": 77, "valid": 10, "test": 10}
-    phrasings: Annotated[Count, Field(le=8)] = 8  # wordings of each of the 31 intents, of eight
-    phrasings_of_test_only: Annotated[int, Field(strict=True, ge=0, le=7)] = 0  # and some that are in no other split
-    words_per_minute: tuple[Count, Count] = (150, 220)  # range of the speakers' rates
-    noise_files: Annotated[dict[Literal["train", "test"], Count], _BOTH_NOISES] = {"train": 12, "test": 5}  # of a type
-    noise_seconds: Positive = 20.0  # length of each
+    utterances: Annotated[dict[Split, Utterances], _ALL_SPLITS] = {"train": 23_132, "valid": 3_118, "test": 3_793}
+    speakers: Annotated[dict[Split, Width], _ALL_SPLITS] = {"train": 77, "valid": 10, "test": 10}
+    phrasings: _up_to(8) = 8  # wordings of each of the 31 intents, of eight
+    phrasings_of_test_only: _up_to(7, least=0) = 0  # and some that are in no other split
+    words_per_minute: tuple[WordsPerMinute, WordsPerMinute] = (150, 220)  # range of the speakers' rates
+    noise_files: Annotated[dict[Literal["train", "test"], Width], _BOTH_NOISES] = {"train": 12, "test": 5}  # of a type
+    noise_seconds: NoiseSeconds = 20.0  # length of each
     seed: Seed = 0
 
     @model_validator(mode="after")
     def _there_are_eight_phrasings(self) -> "EmbeddedCorpus":
         if (wanted := self.phrasings + self.phrasings_of_test_only) > 8:
             raise ValueError(f"phrasings and phrasings_of_test_only: {wanted} wordings asked for, there are 8")
+        return self
+
+    @model_validator(mode="after")
+    def _there_are_such_voices(self) -> "EmbeddedCorpus":
+        for split, wanted in self.speakers.items():
+            if wanted > VOICES[split]:
+                raise ValueError(f"speakers: {wanted} wanted for {split}, there are {VOICES[split]} voices")
+        if self.words_per_minute[0] > self.words_per_minute[1]:
+            raise ValueError(f"words_per_minute={self.words_per_minute}: the lower rate comes first")
         return self
 
 
@@ -75,7 +102,7 @@ class Config(BaseModel):
     corpus: str = "data/fluent_speech_commands_dataset"
     noise: str = "data/MS-SNSD"  # holds noise_train and noise_test
     embedded: EmbeddedCorpus | None = None  # written to `corpus`'s parent when missing
-    clip_seconds: Annotated[Number, Field(ge=1 / SAMPLE_RATE)] = 4.0  # utterances are cut or zero-padded to this
+    clip_seconds: ClipSeconds = 4.0  # utterances are cut or zero-padded to this
 
     snr_db: Numbers = (0, 5, 10, 15, 20)  # (open) MS-SNSD's own configuration
     snr_db_test: Numbers | None = None  # None: the same
@@ -87,16 +114,16 @@ class Config(BaseModel):
 
     frontend: Literal[tuple(FRONTENDS)] | None = None  # None: the strategy's own, in the paper wave_u_net
     frontend_layers: Doublings = 12  # of the Wave-U-Net, and the next two
-    frontend_channels: Count = 24
-    frontend_chunk: Count | None = None  # samples; 16384 enhances in separate chunks
-    mask_filters: tuple[Count, Count] = (320, 160)  # of the mask_net: window and hop in samples
-    mask_blocks: tuple[Count, Count, Doublings, Doublings] = (64, 128, 1, 6)  # channels, hidden, repeats, blocks
-    tcn_channels: Count = 64
-    tcn_hidden: Count = 128
+    frontend_channels: _up_to(128) = 24
+    frontend_chunk: _up_to(2**20) | None = None  # samples; 16384 enhances in separate chunks
+    mask_filters: tuple[Window, Window] = (320, 160)  # of the mask_net: window and hop in samples
+    mask_blocks: tuple[Width, Width, Doublings, Doublings] = (64, 128, 1, 6)  # channels, hidden, repeats, blocks
+    tcn_channels: Width = 64
+    tcn_hidden: Width = 128
     tcn_repeats: Doublings = 2
     tcn_blocks: Doublings = 5
-    stem: tuple[Count, Count, Count] | None = None  # (window, hop, bands) in samples, of a classifier on the wave
-    mix_channels: Count = 64  # (open) width of BN-Mix's convolution
+    stem: tuple[Window, Window, Width] | None = None  # (window, hop, bands) in samples, of a classifier on the wave
+    mix_channels: _up_to(256) = 64  # (open) width of BN-Mix's convolution
 
     loss: Annotated[dict[Literal[tuple(TERMS)], NotNegative], Field(min_length=1)] | None = None  # weights of the
     # enhancement's terms; None: the strategy's own, in the paper {mse: 1}
@@ -108,17 +135,17 @@ class Config(BaseModel):
     weight_decay: NotNegative = 0.0
     schedule: Literal["constant", "cosine"] = "constant"  # (open) cosine: a warm-up, then a decay to zero
     clip_norm: Positive = 5.0  # of the gradient
-    batch_size: Count = 32  # (open)
-    steps: Count = 145_000  # (open) of the optimiser, in all trainings that a run is made of, which share them
+    batch_size: Width = 32  # (open)
+    steps: Steps = 145_000  # (open) of the optimiser, in all trainings that a run is made of, which share them
     # equally; about 200 passes over Fluent Speech Commands
-    validate_every: Count = 725  # (open) steps; a checkpoint is written each time
-    patience: Count = 20  # (open) validations in a row without a better one end the training
+    validate_every: Steps = 725  # (open) steps; a checkpoint is written each time
+    patience: Steps = 20  # (open) validations in a row without a better one end the training
     select: Literal["accuracy", "loss"] = "accuracy"  # (open) what makes a validation the best
     device: str = Field("auto", exclude=True)  # the GPU if there is one; cpu, cuda, cuda:1
     bf16: bool | None = None  # autocast to bfloat16 in training; None: on a GPU
     checkpointing: bool = Field(False, exclude=True)  # of the classifier: less memory and more time, the same numbers
-    threads: Count | None = None  # of torch; a number makes CPU runs repeat to the last bit
-    metric_workers: Count | None = Field(None, exclude=True)  # processes that score speech; None: one per core
+    threads: Processors | None = None  # of torch; a number makes CPU runs repeat to the last bit
+    metric_workers: Processors | None = Field(None, exclude=True)  # processes that score speech; None: one per core
 
     strategies: Annotated[tuple[StrategyName, ...], _several, Field(min_length=1, exclude=True)] = tuple(STRATEGIES)
     alphas: Annotated[tuple[Share, ...], _several, Field(min_length=1, exclude=True)] = (0.0, 0.1, 0.5, 0.9)  # the grid
@@ -130,7 +157,7 @@ class Config(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError("; ".join(_in_words(entry) for entry in error.errors())) from None
+            raise ConfigError("; ".join(_in_words(entry) for entry in error.errors()[:5])) from None
 
     @property
     def run_name(self) -> str:
@@ -202,15 +229,27 @@ class Config(BaseModel):
     @field_validator("device")
     @classmethod
     def _there_is_such_a_device(cls, name: str) -> str:
-        try:
-            kind = "cpu" if name == "auto" else torch.device(name).type
-        except RuntimeError:
-            kind = ""
-        if kind not in ("cpu", "cuda"):
+        form = re.fullmatch(r"auto|cpu|cuda(?::(\d{1,3}))?", name)
+        if form is None:
             raise ValueError("must be auto, cpu or cuda")
-        if kind == "cuda" and not torch.cuda.is_available():
-            raise ValueError("torch sees no GPU here; auto takes the CPU then")
+        seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if name.startswith("cuda") and int(form[1] or 0) >= seen:
+            raise ValueError(f"torch sees {seen or 'no'} GPU here; auto takes the first, or the CPU if there is none")
         return name
+
+    @field_validator("profile", "variant")
+    @classmethod
+    def _results_stay_in_their_folder(cls, name: str) -> str:
+        if name in (".", "..") or {"/", "\0"} & set(name):
+            raise ValueError("must be a name that a folder can have")
+        return name
+
+    @model_validator(mode="after")
+    def _a_batch_fits(self) -> "Config":
+        if (samples := self.batch_size * self.clip_samples) > 2**28:  # a gigabyte, and again for each channel
+            both = f"batch_size={self.batch_size}, clip_seconds={self.clip_seconds:g}"
+            raise ValueError(f"{both}: together {samples:,} samples, must be at most {2**28:,}")
+        return self
 
     @model_validator(mode="after")
     def _loss_has_a_filterbank_to_mimic(self) -> "Config":

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,9 +12,11 @@ import yaml
 import jointlib
 from jointlib.config.experiment import ROOT, Config, ConfigError, unknown
 
-__all__ = ["PROFILES", "from_notebook", "load_config"]
+__all__ = ["PROFILES", "from_notebook", "load_config", "read_settings"]
 PROFILES = {file.stem: file for file in sorted(Path(__file__).parent.glob("*.yaml"))}
 _FIELDS = Config.model_fields
+_SETTABLE = set(_FIELDS) - {"profile", "variant"}  # which `load_config` makes
+_LONGEST, _LONGEST_VALUE, _DEEPEST = 10_000, 1000, 20  # characters of YAML, of a value in it; brackets in brackets
 _OF_ANY_RUN = {"strategy", "alpha", "seed", *(name for name, entry in _FIELDS.items() if entry.exclude)}
 
 
@@ -28,6 +30,8 @@ def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
     values = _read_profile(profile) | {"profile": Path(profile).stem}
     plain = Config(**values)
     _check_places(Path(profile), plain)
+    if strange := sorted(set(overrides) - _SETTABLE):
+        raise ConfigError("; ".join(unknown("parameter", name, _SETTABLE) for name in strange))
     overrides = _own_corpus(overrides)
     given = Config(**(values | overrides))
     plain = plain.replace(strategy=given.strategy)
@@ -73,26 +77,83 @@ def _literal(value: Any) -> bool:
     return value is None or type(value) in (bool, int, float, str, dict)
 
 
-def _read_profile(profile: str | Path, seen: tuple[str | Path, ...] = ()) -> dict[str, Any]:
-    path = Path(profile)
+def read_settings(entries: Sequence[str], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings such as ``"steps=300"``, the values in YAML, added to others; ConfigError: one is given twice."""
+    values = dict(others)
+    for entry in entries:
+        name, given, text = entry.partition("=")
+        if not given or name in values:
+            raise ConfigError(f"{entry}: " + (f"{name} is given twice" if given else "expected NAME=VALUE"))
+        values[name] = _plain_yaml(text, entry)
+    return values
+
+
+def _read_profile(profile: str | Path) -> dict[str, Any]:
+    """What a profile and its bases say."""
+    values: dict[str, Any] = {}
+    read: list[Path] = []
+    while profile is not None:
+        if (path := _file(profile, f"{read[-1]}: base: " if read else "").resolve()) in read:
+            raise ConfigError(f"{read[-1]}: base {profile!r} leads back to itself")
+        read.append(path)
+        with path.open("rb") as stream:
+            own = _plain_yaml(stream.read(_LONGEST + 1), path)
+        own = {} if own is None else own
+        if not isinstance(own, dict):
+            raise ConfigError(f"{path}: expected lines of NAME: VALUE, found {type(own).__name__}")
+        profile = own.pop("base", None)
+        if strange := sorted(map(str, set(own) - _SETTABLE)):
+            raise ConfigError("; ".join(f"{path}: {unknown('parameter', name, _SETTABLE)}" for name in strange[:5]))
+        values = _own_corpus(own) | values
+    return values
+
+
+def _file(profile: str | Path, wanted_by: str) -> Path:
+    path = Path(profile) if isinstance(profile, str | Path) else Path()
     if path.suffix not in (".yaml", ".yml"):
         path = PROFILES.get(str(profile), path)
     elif not path.is_absolute() and not path.exists():
         path = ROOT / path
     if not path.is_file():
-        raise ConfigError(f"{unknown('profile', str(profile), PROFILES)}, or the path of a YAML file")
+        raise ConfigError(f"{wanted_by}{unknown('profile', str(profile), PROFILES)}, or the path of a YAML file")
+    return path
+
+
+class _Plain(yaml.SafeLoader):
+    """YAML without what parameters have no use for: anchors, which expand without end, tags, and a key twice."""
+
+    def fetch_flow_collection_start(self, *arguments: Any) -> None:
+        if self.flow_level >= _DEEPEST:
+            raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=self.get_mark())
+        super().fetch_flow_collection_start(*arguments)
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node:
+        event = self.peek_event()
+        if getattr(event, "anchor", None) or getattr(event, "tag", None):
+            raise yaml.MarkedYAMLError(problem="anchors and tags are not read here", problem_mark=event.start_mark)
+        if len(getattr(event, "value", "")) > _LONGEST_VALUE:
+            problem = f"a value longer than {_LONGEST_VALUE:,} characters"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if isinstance(name, Hashable) and name in seen:
+                raise yaml.MarkedYAMLError(problem=f"{name!r} is given twice", problem_mark=key.start_mark)
+            seen |= {name} if isinstance(name, Hashable) else set()  # what is not, fails below
+        return super().construct_mapping(node, deep)
+
+
+def _plain_yaml(content: str | bytes, place: str | Path) -> Any:
+    """A value written in YAML; ConfigError names the `place` that it comes from."""
+    if len(content) > _LONGEST:
+        raise ConfigError(f"{place!s:.200}: longer than {_LONGEST:,} characters")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not readable as YAML ({error})") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected lines of NAME: VALUE, found {type(values).__name__}")
-    if strange := sorted(map(str, set(values) - set(_FIELDS) - {"base"})):
-        raise ConfigError("; ".join(f"{path}: {unknown('parameter', name, _FIELDS)}" for name in strange))
-    base = values.pop("base", None)
-    if base in seen:
-        raise ConfigError(f"{path}: base {base!r} leads back to itself")
-    return (_read_profile(base, (*seen, base)) if base else {}) | _own_corpus(values)
+        return _Plain(content).get_single_data()
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # 1:1:...:1.5 is a number, too
+        raise ConfigError(f"{place!s:.200}: not readable as YAML ({' '.join(str(error).split())})") from error
 
 
 def _check_places(file: Path, profile: Config) -> None:

@@ -1,6 +1,6 @@
 """What a folder of speech or of noise holds, and everything that is wrong or odd about it, with file and row."""
 
-import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from jointlib import SAMPLE_RATE
 from jointlib.corpora.corpus import CorpusError, first_few, in_words, read_all
 from jointlib.corpora.noises import Noises, check_disjoint, noise_files
 from jointlib.corpora.packed import PackedAudio
+from jointlib.support.command import command, command_line
 
 CLIPPED = 1e-3  # share of samples at full scale above which a file is named
 AUDIO_FACTS = {  # what is said of each split: of which column of a table from `_measured`, and how it is summed up
@@ -115,15 +116,13 @@ def _measured(table: pd.DataFrame, audio: PackedAudio, oddities: dict[str, str])
     return table, lines
 
 
-def main(arguments: list[str] | None = None) -> None:
+@command
+def main(arguments: Sequence[str] | None = None) -> None:
     """``python -m jointlib.corpora.doctor PATH``: print what a folder holds; the exit status is 1 if it has errors."""
-    parser = argparse.ArgumentParser(prog="python -m jointlib.corpora.doctor", description=__doc__)
+    parser = command_line("jointlib.corpora.doctor", __doc__)
     parser.add_argument("path", type=Path, help="speech as Fluent Speech Commands is laid out, or noise as MS-SNSD is")
     parser.add_argument("--cache", type=Path, help="where read audio is kept; beside PATH by default")
-    try:
-        found = examine(**vars(parser.parse_args(arguments)))
-    except (CorpusError, OSError) as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error
+    found = examine(**vars(parser.parse_args(arguments)))
     print("\n\n".join(map(str, found)))
     raise SystemExit(int(any(diagnosis.errors for diagnosis in found)))
 

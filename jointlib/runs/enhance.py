@@ -1,18 +1,24 @@
 """``python -m jointlib.runs.enhance RUN INPUT OUTPUT``: enhance and classify files with a finished run."""
 
-import argparse
+import csv
+import os
+import re
+import resource
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import soundfile
-import torch
 
 from jointlib.corpora.audio import read_audio
 from jointlib.runs.run import Run, load_run
-from jointlib.support.files import write_csv, write_wav
+from jointlib.support.command import MISHAPS, command, command_line
+from jointlib.support.files import UnusableFile, write_csv, write_wav
 from jointlib.support.progress import Progress
 
 ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus", ".aif"}
+CLASSIFIED = ("intent", "probability", "runner_up", "runner_up_probability")
 
 
 def enhance_file(run: Run, source: Path, target: Path) -> dict[str, object]:
@@ -25,54 +31,126 @@ def enhance_file(run: Run, source: Path, target: Path) -> dict[str, object]:
     if enhanced is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_wav(target, enhanced, sample_rate)
-    names = ("intent", "probability", "runner_up", "runner_up_probability")
     best = zip(*(values.tolist() for values in probabilities.topk(2)), strict=True) if probabilities is not None else ()
     found = [value for probability, label in best for value in (run.intents[label], probability)]
-    return {"file": str(source), **dict(zip(names, found, strict=False))}
+    return {"file": _name(source), **dict(zip(CLASSIFIED, found, strict=False))}
 
 
 def enhance_folder(run: Run, source: Path, output: Path) -> pd.DataFrame:
-    """Process a file, or every audio file below a folder, into `output`, and write predictions.csv there.
+    """Process a file, or every audio file below a folder, into `output`, and add them to predictions.csv there.
 
-    FileNotFoundError: no audio there. ValueError lists every file that could not be read, after the others are done.
+    Nothing is replaced but what predictions.csv says was made of the same file, and the rows of such files. What is no
+    audio by its ending, no regular file or lies in `output` is skipped, and named on stderr.
+
+    Returns: a row per file, as `enhance_file`.
+    Raises FileNotFoundError: no audio there. UnusableFile: predictions.csv is none of ours. ValueError: `output` is
+        where the input lies; or, after the others are done, a line for every file that failed.
     """
-    found = [source] if source.is_file() else sorted(source.rglob("*"))
-    files = [file for file in found if file.suffix.lower() in ENDINGS and file.is_file() and output not in file.parents]
-    if not files:
-        raise FileNotFoundError(f"{source}: no audio file there")
-    top = source.parent if source.is_file() else source
-    rows, problems = [], []
+    files, problems = _find(source, output)
+    predictions, rows = output / "predictions.csv", []
     output.mkdir(parents=True, exist_ok=True)
-    with Progress(len(files), f"Enhancing with {run.folder.name}") as progress:
-        for file in progress.over(files):
-            relative = file.relative_to(top)
-            if file.suffix != ".wav":  # keep its ending in the name: a.ogg and a.wav may lie side by side
-                relative = relative.with_name(f"{relative.name}.wav")
-            try:
-                rows.append(enhance_file(run, file, output / relative))
-            except ValueError as error:
-                problems.append(str(error))
-    table = pd.DataFrame(rows)
-    write_csv(output / "predictions.csv", table)
+    earlier = _read_predictions(predictions)
+    enhances, classifies = (hasattr(run.model, part) for part in ("frontend", "backend"))
+    columns = dict.fromkeys([*earlier, *(CLASSIFIED if classifies else ())])
+    write_csv(predictions, earlier.reindex(columns=list(columns)))
+    made_of, inputs = set(earlier.file), {_identity(file) for file in files}
+    with predictions.open("a", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, columns)
+        with Progress(len(files), f"Enhancing with {run.folder.name}") as progress:
+            for file in progress.over(files):
+                target = output / _output_name(file.relative_to(source.parent if file == source else source))
+                try:
+                    ours = _name(file) in made_of
+                    if enhances and target.exists() and (not ours or _identity(target) in inputs):
+                        raise FileExistsError(f"{target} is there, and not made of it; choose another output folder")
+                    rows.append(enhance_file(run, file, target))
+                except MISHAPS as error:
+                    problem = str(error).removeprefix(f"{file}: ") or "not enough memory"
+                    problems.append(" ".join(f"{file}: {problem}".split()))
+                else:
+                    table.writerow(rows[-1])  # at once: whatever ends a later file costs no earlier one
+                    stream.flush()
+    write_csv(predictions, _read_predictions(predictions))
+    if again := made_of & {row["file"] for row in rows}:
+        print(f"{predictions}: {len(again)} earlier row(s) replaced", file=sys.stderr)
     if problems:
-        raise ValueError("\n".join(problems))
-    return table
+        raise ValueError("\n".join([f"{len(problems)} problem(s); {len(rows)} file(s) are done", *problems]))
+    return pd.DataFrame(rows)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def _find(source: Path, output: Path) -> tuple[list[Path], list[str]]:
+    """The files to process, and what cannot be looked into, a line each."""
+    home, top = output.resolve(), source.resolve()
+    if home in (top, *([top.parent] if source.is_file() else top.parents)):
+        raise ValueError(f"{output}: the output folder must not be the input's, or around it; nothing was written")
+    if source.is_file():
+        return [source], []  # whatever its ending
+    files, skipped, problems = [], [], []
+    for folder, below, names in os.walk(source, onerror=lambda error: problems.append(str(error))):
+        for path in (Path(folder, name) for name in names):
+            taken = path.suffix.lower() in ENDINGS and path.is_file() and home not in path.resolve().parents
+            (files if taken else skipped).append(path)
+        skipped += [path for name in below if (path := Path(folder, name)).is_symlink()]
+    if skipped:
+        names = ", ".join(map(str, sorted(skipped)[:5])) + (", ..." if len(skipped) > 5 else "")
+        print(f"Skipped, as no audio file or in the output folder: {len(skipped)} ({names})", file=sys.stderr)
+    if not files:
+        raise FileNotFoundError("; ".join([f"{source}: no audio file there", *problems]))
+    return sorted(files), problems
+
+
+def _output_name(relative: Path) -> Path:
+    """a.wav of a.wav, a.ogg.wav of a.ogg, a.WAV.wav of a.WAV, a.ogg.wav.wav of a.ogg.wav: no two files share one."""
+    kept = relative.suffix == ".wav" and Path(relative.stem).suffix.lower() not in ENDINGS
+    return relative if kept else relative.with_name(f"{relative.name}.wav")
+
+
+def _name(file: Path) -> str:
+    """How predictions.csv calls a file: by its whole path, without what would break a line or is no text."""
+    return re.sub(r"[\x00-\x1f\ud800-\udfff]", lambda one: ascii(one[0])[1:-1], str(file.absolute()))
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    """What two names of the same file share."""
+    return (found := file.stat()).st_dev, found.st_ino
+
+
+def _read_predictions(file: Path) -> pd.DataFrame:
+    """predictions.csv as text, the last row of every file; UnusableFile if it holds something else."""
+    if not file.exists():
+        return pd.DataFrame(columns=["file"], dtype=str)
+    problem = "expected a column 'file', and no row longer than the first"
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            table = csv.DictReader(stream, strict=True)
+            rows, names = list(table), table.fieldnames or ()
+        if "file" in names and not any(None in row for row in rows):
+            return pd.DataFrame({row["file"]: row for row in rows}.values(), columns=names, dtype=str)
+    except (UnicodeDecodeError, csv.Error) as error:
+        problem = str(error)
+    raise UnusableFile(f"{file}: not a table with a row per file ({problem}); move it away")
+
+
+def _bound_memory() -> None:
+    """What does not fit into memory costs one file then; Linux would kill the process otherwise."""
+    if resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        resource.setrlimit(resource.RLIMIT_DATA, (int(0.9 * memory), resource.RLIM_INFINITY))
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser("python -m jointlib.runs.enhance", description="Enhance and classify audio.")
+    parser = command_line("jointlib.runs.enhance", "Enhance and classify audio.")
     parser.add_argument("run", type=Path, help="folder of a finished run, e.g. results/quick/runs/jt_alpha0.5_seed0")
     parser.add_argument("input", type=Path, help="an audio file, or a folder of them")
-    parser.add_argument("output", type=Path, help="folder for the enhanced wavs and predictions.csv")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("output", type=Path, help="folder for the enhanced wavs and predictions.csv, which is added to")
+    parser.add_argument("--device", default="auto", help="auto (the GPU if there is one), cpu, cuda, cuda:1")
     given = parser.parse_args(arguments)
-    try:
-        if given.output.resolve() in (given.input.resolve(), given.input.resolve().parent):
-            raise ValueError(f"{given.output}: the output folder must not be the input's; nothing was written")
-        table = enhance_folder(load_run(given.run, given.device), given.input, given.output)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error
+    run = load_run(given.run, given.device)
+    if run.config.torch_device.type == "cpu":
+        _bound_memory()
+    table = enhance_folder(run, given.input, given.output)
     print(f"{len(table)} file(s) -> {given.output / 'predictions.csv'}")
 
 

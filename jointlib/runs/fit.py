@@ -1,27 +1,23 @@
 """fit(config): one run, trained, evaluated and written. Interrupted and started again, it ends the same."""
 
-import argparse
 import math
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import soundfile
 import torch
-import yaml
 from filelock import FileLock
 from safetensors.torch import save
 from torch import nn
 
-from jointlib.config import Config, ConfigError, identity, load_config, parent_of
+from jointlib.config import Config, identity, load_config, parent_of, read_settings
 from jointlib.corpora.batches import Data, load_data
-from jointlib.corpora.corpus import CorpusError
 from jointlib.evaluate import evaluate, summarise
 from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
 from jointlib.runs.folder import (
@@ -38,7 +34,8 @@ from jointlib.runs.folder import (
 from jointlib.runs.run import build_network, load_run, save_memory
 from jointlib.runs.scores import score_once
 from jointlib.strategies import STRATEGIES, Observed, freeze, parents
-from jointlib.support.files import UnusableFile, read_json, remove_partial, write_atomically, write_csv, write_json
+from jointlib.support.command import command, command_line
+from jointlib.support.files import read_json, remove_partial, write_atomically, write_csv, write_json
 from jointlib.train import Checkpoint, choose_observation, train
 
 
@@ -131,21 +128,18 @@ def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) ->
     return model.to(config.torch_device)
 
 
-def main(arguments: list[str] | None = None) -> None:
+@command
+def main(arguments: Sequence[str] | None = None) -> None:
     """``python -m jointlib.runs.fit --profile quick --strategy jt --alpha 0.5 --seed 0 [--set NAME=VALUE ...]``."""
-    parser = argparse.ArgumentParser("python -m jointlib.runs.fit", description="Train and evaluate one run.")
-    parser.add_argument("--profile", default="quick", help="a profile's name, or the path of a YAML file")
-    parser.add_argument("--strategy", default="jt", help=", ".join(STRATEGIES))
-    parser.add_argument("--alpha", type=float, default=0.5, help="weight of the MSE")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="any other field of Config")
-    given = parser.parse_args(arguments)
-    try:
-        others = {name: yaml.safe_load(value) for name, _, value in (entry.partition("=") for entry in given.set)}
-        config = load_config(given.profile, strategy=given.strategy, alpha=given.alpha, seed=given.seed, **others)
-        folder = fit(config)
-    except (ConfigError, CorpusError, UnusableFile, FloatingPointError, OSError, soundfile.SoundFileError) as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error
+    parser = command_line("jointlib.runs.fit", "Train and evaluate one run.")
+    parser.set_defaults(set=[])
+    parser.add_argument("--profile", help="a profile's name, or the path of a YAML file; quick by default")
+    parser.add_argument("--strategy", help=", ".join(STRATEGIES))
+    parser.add_argument("--alpha", type=float, help="weight of the MSE")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--set", nargs="+", action="extend", metavar="NAME=VALUE", help="any other field of Config")
+    given = vars(parser.parse_args(arguments))
+    folder = fit(load_config(**read_settings(given.pop("set"), given)))
     if remark := read_json(folder / "metrics.json")["remark"]:
         print(f"The classifier has learnt nothing: {remark}", file=sys.stderr)
     print(folder)

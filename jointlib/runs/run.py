@@ -21,6 +21,8 @@ from jointlib.support.files import UnusableFile
 from jointlib.tcn import ResidualBlock
 from jointlib.waveunet import WaveUNet
 
+LONGEST = 24 * 3600  # seconds of sound at once
+
 
 def build_network(config: Config, classes: int) -> nn.Module:
     """The strategy's network with fresh weights."""
@@ -73,22 +75,36 @@ class Run:
         level. A wave shorter than the training clips is zero-padded to their length.
 
         Returns: enhanced (T,) and probabilities (classes,); None for what the run has no part to make.
+        Raises ValueError: no wave, of no such rate, or longer than a day. FloatingPointError: the wave, or what the
+        network makes of it, is not finite.
         """
+        if not 100 <= sample_rate <= 1_000_000:
+            raise ValueError(f"a sample rate of {sample_rate} Hz; expected 100 to 1,000,000")
+        if not 0 < len(wave) <= LONGEST * sample_rate:
+            raise ValueError(f"{len(wave) / sample_rate:.3g} s of sound; expected more than none, and at most a day")
         resampled = resample(wave.float(), sample_rate)
-        rms = resampled.square().mean().sqrt().clamp_min(1e-8)
+        rms = self._finite(resampled.square().mean().sqrt()).clamp_min(1e-8)
         gain = 1.0 if level_db is None else 10 ** (level_db / 20) / rms
         enhanced, logits = self.model(self._clips((resampled * gain)[None]))
         if enhanced is not None:
             enhanced = resample(enhanced[0, 0, : len(resampled)].cpu() / gain, SAMPLE_RATE, sample_rate)
             enhanced = F.pad(enhanced, (0, max(0, len(wave) - len(enhanced))))[: len(wave)]
-        return enhanced, None if logits is None else logits[0].softmax(dim=0).cpu()
+        return self._finite(enhanced), None if logits is None else self._finite(logits[0]).softmax(dim=0).cpu()
 
     @torch.inference_mode()
     def classify(self, waves: Tensor) -> Tensor:
-        """Waves (B, T) at 16 kHz by the back-end alone: probabilities (B, classes). ValueError if it takes no waves."""
+        """Waves (B, T) at 16 kHz by the back-end alone: probabilities (B, classes). ValueError if it takes no waves,
+        FloatingPointError if what it makes of them is not finite."""
         if type(self.model) not in CLASSIFY_WAVE:
             raise ValueError(f"{self.folder}: {self.config.strategy} has no back-end that reads a wave")
-        return self.model.backend(self._clips(waves)).softmax(dim=1).cpu()
+        return self._finite(self.model.backend(self._clips(waves))).softmax(dim=1).cpu()
+
+    def _finite(self, made: Tensor | None) -> Tensor | None:
+        if made is not None and not made.isfinite().all():
+            raise FloatingPointError(
+                f"{self.folder}: what the network makes of this sound is not finite; is it too loud?"
+            )
+        return made
 
     def _clips(self, waves: Tensor) -> Tensor:
         """Waves (B, T) as (B, 1, T) on the model's device, zero-padded to the length of the training clips."""
@@ -100,6 +116,7 @@ def load_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
     """Load a finished run: ``load_run("results/quick/runs/jt_alpha0.5_seed0").process(wave, sample_rate)``.
 
     FileNotFoundError: no finished run there. UnusableFile names the file that cannot be used; nothing is ever executed.
+    ConfigError: there is no such device.
     """
     folder = Path(folder)
     if not finished(folder):
@@ -107,6 +124,7 @@ def load_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
         where = "finished runs lie in results/PROFILE/runs"
         raise FileNotFoundError(f"{folder}: not a finished run, it lacks {missing}; {where}")
     config, intents = read_config(folder)
+    config = config.replace(device=str(device))
     with torch.device("meta"):  # no memory yet: whether the weights fit is known from their names and shapes
         model = build_network(config, len(intents))
     weights = read_weights(folder, model.state_dict())
@@ -115,8 +133,8 @@ def load_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
     except RuntimeError as error:
         differing = " ".join(str(error).split())[:400]
         raise UnusableFile(f"{folder / 'weights.safetensors'}: does not fit config.json ({differing})") from error
-    model = model.to(device).eval()
-    if torch.device(device).type == "cpu":
+    model = model.to(config.torch_device).eval()
+    if config.torch_device.type == "cpu":
         fast_cpu(model)
     if isinstance(getattr(model, "frontend", None), WaveUNet):
         enhance_in_tiles(model.frontend)

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from jointlib.config import load_config
+from jointlib.runs import fit as fit_module
 from jointlib.runs.enhance import main as enhance
 from jointlib.runs.fit import fit, main
 from jointlib.runs.folder import FILES, list_runs
@@ -125,9 +126,84 @@ def test_a_classifier_that_has_learnt_nothing_is_told(profile, capfd):
     assert remark in capfd.readouterr().err
 
 
-def test_command_line_errors_are_one_line(profile):
-    with pytest.raises(SystemExit, match="ConfigError: unknown strategy 'jtt'"):
-        main(["--profile", str(profile), "--strategy", "jtt"])
+@pytest.fixture
+def asked(monkeypatch, tiny_runs):
+    """The configurations that the command line would train."""
+    configs = []
+    monkeypatch.setattr(fit_module, "fit", lambda config: configs.append(config) or tiny_runs["jt"])
+    return configs
+
+
+def test_settings_add_up(asked, profile):
+    main(
+        [
+            "--profile",
+            str(profile),
+            "--set",
+            "steps=7",
+            "snr_db=[1, 2]",
+            "--set",
+            "learning_rate=1e-4",
+            "--set",
+            "stem=",
+        ]
+    )
+    (config,) = asked
+    assert (config.steps, config.snr_db, config.learning_rate, config.stem) == (7, (1.0, 2.0), 1e-4, None)
+
+
+def test_what_the_command_line_leaves_open_is_the_profiles(asked, profile):
+    profile.write_text(profile.read_text() + "alpha: 0.9\nstrategy: bn\nseed: 3\n")
+    main(["--profile", str(profile)])
+    main(["--profile", str(profile), "--alpha", "0.1", "--strategy", "jt", "--seed", "0"])
+    assert [(one.alpha, one.strategy, one.seed) for one in asked] == [(0.9, "bn", 3), (0.1, "jt", 0)]
+
+
+USAGE = {
+    "an alpha twice": ["--alpha", "0.1", "--alpha", "0.5"],
+    "an alpha twice, shortened": ["--alpha", "0.1", "--alp=0.1"],
+    "a profile twice": ["--profile", "quick", "--profile", "smoke"],
+    "no setting": ["--set"],
+    "text for a number": ["--seed", "one"],
+    "half a seed": ["--seed", "1.5"],
+    "an option that is none": ["--steps", "3"],
+    "a word too many": ["quick"],
+}
+ERRORS = {
+    "a setting twice": (["--set", "steps=1", "steps=2"], "steps=2: steps is given twice"),
+    "a setting twice, apart": (["--set", "steps=1", "--set", "steps=1"], "steps=1: steps is given twice"),
+    "an option as a setting": (["--alpha", "0.1", "--set", "alpha=0.5"], "alpha=0.5: alpha is given twice"),
+    "a profile as a setting": (["--profile", "quick", "--set", "profile=smoke"], "profile is given twice"),
+    "a variant": (["--set", "variant=x"], "unknown parameter 'variant'"),
+    "a name alone": (["--set", "steps"], "steps: expected NAME=VALUE"),
+    "a value alone": (["--set", "=3"], "unknown parameter ''"),
+    "no YAML": (["--set", "snr_db=[1,"], "snr_db=[1,: not readable as YAML"),
+    "a key twice": (["--set", "loss={mse: 1, mse: 2}"], "'mse' is given twice"),
+    "an endless list": (["--set", "snr_db=&a [*a]"], "anchors and tags are not read here"),
+    "brackets": (["--set", "snr_db=" + "[" * 5000], "nested too deeply"),
+    "a long value": (["--set", "corpus=" + "x" * 5000], "a value longer than 1,000 characters"),
+    "not a number": (["--alpha", "nan"], "alpha=nan: must be a finite number"),
+    "a GPU that is not there": (["--set", "device=cuda:999"], "device='cuda:999': torch sees"),
+    "a device of no use": (["--set", "device=mps"], "device='mps': must be auto, cpu or cuda"),
+    "unknown strategy": (["--strategy", "jtt"], "unknown strategy 'jtt'"),
+    "unknown profile": (["--profile", "/dev/null"], "unknown profile '/dev/null'"),
+}
+
+
+@pytest.mark.parametrize("name", USAGE)
+def test_wrong_usage_is_told(name, asked, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(USAGE[name])
+    assert caught.value.code == 2 and "error: " in capsys.readouterr().err and not asked
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_command_line_errors_are_one_line(name, asked):
+    arguments, message = ERRORS[name]
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    text = str(caught.value)
+    assert text.startswith("ConfigError: ") and message in text and "\n" not in text and not asked
 
 
 def test_enhance_takes_any_file_at_its_own_rate_and_length(tiny_runs, tmp_path):

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +11,7 @@ from jointlib import SPLITS
 from jointlib.config import EmbeddedCorpus
 from jointlib.corpora.embedded.noise import write_noise
 from jointlib.corpora.embedded.speech import write_split
+from jointlib.support.workers import fresh_processes
 
 
 def ensure_embedded(folder: Path, settings: EmbeddedCorpus) -> None:
@@ -36,7 +35,7 @@ def ensure_embedded(folder: Path, settings: EmbeddedCorpus) -> None:
         plain = SimpleNamespace(**settings.model_dump())  # a fresh process can read it without torch
         dataset, noises = partial / "fluent_speech_commands_dataset", partial / "MS-SNSD"
         # espeak-ng carries state from one utterance to the next; a fresh process for each part makes the same bytes
-        with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        with fresh_processes(2, max_tasks_per_child=1) as pool:
             jobs = [pool.submit(write_split, dataset, plain, split) for split in SPLITS]
             jobs += [pool.submit(write_noise, noises, plain, split) for split in ("train", "test")]
             for job in jobs:
