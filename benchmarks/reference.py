@@ -43,7 +43,7 @@ def fill(page: Path) -> None:
 def write_reference(config: Config, target: Path) -> None:
     """Record a profile's tables, figures and runs.csv, and how its runs do on what training has not met."""
     write_tables(config, target)
-    for figure in (config.summary / "figures").glob("*.png"):
+    for figure in (config.summary / "figures").glob("*.png" if target == TARGET else "trade_off.png"):
         shutil.copy(figure, target)
     rows = []
     for run in list_runs(config.folder).query("variant == @config.variant").to_dict("records"):
