@@ -91,3 +91,16 @@ def test_some_wordings_are_in_test_only(tmp_path):
     assert len(spoken["train"]) == 31 and len(spoken["test"] - spoken["train"]) == 31
     with pytest.raises(ConfigError, match="9 wordings asked for, there are 8"):
         load_config("unseen", embedded=settings.model_dump() | {"phrasings": 8})
+
+
+def test_what_an_interrupted_start_left_goes_and_a_users_folder_stays(tmp_path, embedded):
+    partial = tmp_path / "one.partial"
+    partial.mkdir()
+    (partial / "thesis.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"one\.partial is not what an interrupted start leaves"):
+        ensure_embedded(tmp_path / "one", SMALL)
+    assert (partial / "thesis.txt").read_text() == "mine"
+    (partial / "embedded.json.partial").write_text("{}")  # what such a start writes first
+    ensure_embedded(tmp_path / "one", SMALL)
+    assert not partial.exists()
+    assert digests(tmp_path / "one").keys() <= digests(embedded).keys()

@@ -17,7 +17,8 @@ from jointlib.support.workers import fresh_processes
 def ensure_embedded(folder: Path, settings: EmbeddedCorpus) -> None:
     """Write the embedded corpus and noises into `folder`, unless they are there.
 
-    Raises FileExistsError: the folder holds a corpus of other settings, or is no embedded corpus.
+    Raises FileExistsError: the folder holds a corpus of other settings, or is no embedded corpus; or FOLDER.partial is
+    somebody's own.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     record, wanted = folder / "embedded.json", settings.model_dump(mode="json")
@@ -31,7 +32,12 @@ def ensure_embedded(folder: Path, settings: EmbeddedCorpus) -> None:
             remedy = "give the profile `embedded: null` to read it as it is"
             raise FileExistsError(f"{folder} is no embedded corpus; {remedy}")
         partial = folder.with_name(f"{folder.name}.partial")
+        unfinished = partial / "embedded.json.partial"  # tells what an interrupted start has left from a user's folder
+        if partial.exists() and any(partial.iterdir()) and not unfinished.exists():
+            raise FileExistsError(f"{partial} is not what an interrupted start leaves, so it stays; move it away")
         shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        unfinished.write_text(json.dumps(wanted, indent=2))
         plain = SimpleNamespace(**settings.model_dump())  # a fresh process can read it without torch
         dataset, noises = partial / "fluent_speech_commands_dataset", partial / "MS-SNSD"
         # espeak-ng carries state from one utterance to the next; a fresh process for each part makes the same bytes
@@ -40,5 +46,5 @@ def ensure_embedded(folder: Path, settings: EmbeddedCorpus) -> None:
             jobs += [pool.submit(write_noise, noises, plain, split) for split in ("train", "test")]
             for job in jobs:
                 job.result()
-        (partial / "embedded.json").write_text(json.dumps(wanted, indent=2))
+        unfinished.rename(partial / "embedded.json")
         partial.rename(folder)  # it appears under its name when it is complete
