@@ -24,14 +24,15 @@ from jointlib.support.workers import fresh_processes
 @command
 def main(arguments):
     with fresh_processes(2) as pool:
-        jobs = [pool.submit(time.sleep, 60) for _ in range(3)]
+        jobs = [pool.submit(time.sleep, {seconds}) for _ in range(3)]
         print("started", flush=True)
         {then}
 
 if __name__ == "__main__":
     main()
 """
-WAITING = POOL.format(then="[job.result() for job in jobs]")
+WAITING = POOL.format(then="[job.result() for job in jobs]", seconds=60)
+IDLE = POOL.format(then="time.sleep(60)", seconds=0)
 
 
 def started(script: str, **options) -> tuple[subprocess.Popen, list[psutil.Process]]:
@@ -57,9 +58,10 @@ def gone(workers: list[psutil.Process]) -> bool:
     return not alive
 
 
+@pytest.mark.parametrize("script", [WAITING, IDLE], ids=["at work", "idle"])
 @pytest.mark.parametrize("to_all", [True, False], ids=["from a terminal", "to the parent alone"])
-def test_ctrl_c_ends_a_command_and_its_workers_in_a_line(to_all):
-    process, workers = started(WAITING)
+def test_ctrl_c_ends_a_command_and_its_workers_in_a_line(to_all, script):
+    process, workers = started(script)
     (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=10)
     assert process.returncode == 130 and told == "Interrupted; what was finished is kept\n"
@@ -75,7 +77,7 @@ def test_workers_do_not_outlive_a_killed_command(number):
 
 
 def test_an_error_does_not_wait_for_the_workers():
-    process, workers = started(POOL.format(then="time.sleep(1); raise ValueError('spoilt')"))
+    process, workers = started(POOL.format(then="time.sleep(1); raise ValueError('spoilt')", seconds=60))
     _, told = process.communicate(timeout=10)
     assert (process.returncode, told) == (1, "ValueError: spoilt\n") and gone(workers)
 
@@ -131,6 +133,16 @@ def test_a_closed_pipe_is_no_error(name, both):
     )
     os.close(writer)
     assert ended.returncode == (0 if name == "nothing" else 141) and not ended.stderr
+
+
+def test_a_closed_pipe_behind_stderr_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    script = TALKING.format(then="print('word', file=sys.stderr)")
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    ended = subprocess.run([sys.executable, "-c", script], stdout=-1, stderr=writer, check=False, env=environment)
+    os.close(writer)
+    assert ended.returncode == 141
 
 
 def test_a_full_device_is_an_error_in_a_line():
