@@ -1,6 +1,7 @@
 """Tiny corpora of tones and noise, tiny networks and batches, which the tests run on."""
 
 import shutil
+import signal
 import socket
 from pathlib import Path
 
@@ -24,6 +25,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record", type=Path, metavar="FOLDER", help="where browser tests leave latencies and screenshots"
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_signals() -> None:
+    """What a shell has its background jobs ignore, these tests' children would ignore as well."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

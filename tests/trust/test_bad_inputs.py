@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from jointlib.config import Config, ConfigError, EmbeddedCorpus, from_notebook, load_config
 from jointlib.config.experiment import VOICES
 from jointlib.corpora.embedded.speech import speakers
-from jointlib.runs.folder import FILES, list_runs
+from jointlib.runs.folder import FILES, list_runs, read_config, run_folder
 from jointlib.runs.run import build_network, load_run
 from jointlib.runs.scores import read_passages, read_run
 from jointlib.strategies import STRATEGIES
@@ -275,7 +275,8 @@ RUNS = {
 @pytest.mark.parametrize("name", RUNS)
 def test_run_folders(name, tiny_runs, tmp_path):
     spoil, message = RUNS[name]
-    folder = shutil.copytree(tiny_runs["jt"], tmp_path / "results/runs/jt")
+    profile = read_config(tiny_runs["jt"])[0].replace(results=str(tmp_path))
+    folder = shutil.copytree(tiny_runs["jt"], run_folder(profile))
     assert load_run(folder).model is not None
     spoil(folder)
     with pytest.raises((UnusableFile, FileNotFoundError)) as caught:
@@ -295,14 +296,15 @@ class Payload:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_pickle_in_a_run_folder_is_refused_unexecuted(name, tiny_runs, tmp_path):
-    folder = shutil.copytree(tiny_runs["jt"], tmp_path / "results/runs/jt")
+    profile = read_config(tiny_runs["jt"])[0].replace(results=str(tmp_path))
+    folder = shutil.copytree(tiny_runs["jt"], run_folder(profile))
     planted = tmp_path / "planted"
     (folder / name).write_bytes(pickle.dumps(Payload(planted)))
     refused = 0
-    in_folder = (list_runs, read_passages)
-    for read in (load_run, read_run, *(lambda run, read=read: read(run.parents[1]) for read in in_folder)):
+    readers = {load_run: folder, read_run: folder, list_runs: profile.folder, read_passages: profile}
+    for read, what in readers.items():
         try:
-            read(folder)
+            read(what)
         except (ValueError, KeyError):
             refused += 1
     assert not planted.exists()
