@@ -129,7 +129,7 @@ def test_the_pages_show_what_was_recorded():
     record = ROOT / "results/reference"
     results, trust = ((ROOT / "docs" / name).read_text() for name in ("results.md", "trust.md"))
     shown = re.findall(r"<!-- (\S+\.md) -->\n\n(.*?)\n\n<!-- end -->", results, re.S)
-    assert {"tables.md", "overview.md", "dominance.md"} <= {name for name, _ in shown}
+    assert {"grid/tables.md", "overview.md", "dominance.md"} <= {name for name, _ in shown}
     for name, text in shown:
         assert (record / name).read_text().strip() == text, name
     counted = json.loads((record / "trust.json").read_text())
