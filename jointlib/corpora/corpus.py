@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from jointlib import COLUMNS, SAMPLE_RATE, SPLITS
-from jointlib.corpora.audio import pack
+from jointlib.corpora.cache import pack
 from jointlib.corpora.packed import PackedAudio
 
 CACHE = "cache"  # beside the folder that is read

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from jointlib.corpora.audio import pack
+from jointlib.corpora.cache import pack
 from jointlib.corpora.corpus import CACHE, CorpusError, in_two_splits, in_words
 from jointlib.corpora.packed import PackedAudio
 

@@ -107,7 +107,8 @@ def against_snr(
         noisy = metric.replace("_enhanced", "_noisy")
         gained = rows.assign(gain=rows[metric] - (rows[noisy] if noisy != metric else 0)).dropna(subset="gain")
         names = [name for name in _TITLES if name in set(gained.strategy)]
-        for name, shift in zip(names, np.linspace(-0.25, 0.25, len(names)) * step, strict=True):
+        width = min(0.25, 0.03 * (len(names) - 1))  # of a step, to either side
+        for name, shift in zip(names, np.linspace(-width, width, len(names)) * step, strict=True):
             own = gained[gained.strategy == name]
             known = [interval(group.gain, group.speaker, group.seed) for _, group in own.groupby("snr_db")]
             mean, low, high = np.array(known).T if noisy != metric else np.clip(known, 0, 1).T
@@ -120,7 +121,8 @@ def against_snr(
             label = f"gain in {label}"
         axis.set(xlabel="SNR (dB)", ylabel=label, xticks=levels)
         below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "ncols": 2, "frameon": False}
-        axis.legend(fontsize=9, title=f"joint strategies at alpha = {alpha:g}", **below)
+        joint = any(STRATEGIES[name].alpha is None for name in names)
+        axis.legend(fontsize=9, title=f"joint strategies at alpha = {alpha:g}" if joint else None, **below)
     figure.tight_layout()
     return figure
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from jointlib.corpora import audio
+from jointlib.corpora import cache
 from jointlib.corpora.audio import read_audio, resample
 from jointlib.corpora.corpus import Corpus, CorpusError
 from jointlib.corpora.doctor import examine
@@ -53,7 +53,7 @@ def test_a_second_start_reads_no_audio(corpus_root, monkeypatch):
     first = Corpus.read(corpus_root).audio.samples
     monkeypatch.setattr(soundfile, "SoundFile", lambda path: pytest.fail(f"decoded {path} again"))
     with monkeypatch.context() as unread:
-        unread.setattr(audio, "_content", lambda path: pytest.fail(f"read {path} again"))
+        unread.setattr(cache, "_content", lambda path: pytest.fail(f"read {path} again"))
         assert torch.equal(Corpus.read(corpus_root).audio.samples, first)
     for file in sorted(corpus_root.rglob("*.wav")):  # newer, but the same contents
         os.utime(file, ns=(0, 0))
@@ -88,8 +88,8 @@ DAMAGE = {
 def test_a_damaged_cache_heals(tmp_path, part, damage):
     for name, pitch in (("this", 300), ("other", 400)):
         soundfile.write(tmp_path / f"{name}.wav", 0.3 * np.sin(pitch * np.arange(8000)), 16_000)
-        audio.pack([tmp_path / f"{name}.wav"], tmp_path / f"cache_{name}", "Packing")
-    first = audio.pack([tmp_path / "this.wav"], tmp_path / "cache_this", "Packing")
+        cache.pack([tmp_path / f"{name}.wav"], tmp_path / f"cache_{name}", "Packing")
+    first = cache.pack([tmp_path / "this.wav"], tmp_path / "cache_this", "Packing")
     expected = first.samples.clone(), first.sources.copy()
     (file,), (other,) = (sorted((tmp_path / f"cache_{name}").glob(part)) for name in ("this", "other"))
     for second in sorted((tmp_path / "cache_other").glob("*.*")):  # so that another's key leads somewhere
@@ -98,7 +98,7 @@ def test_a_damaged_cache_heals(tmp_path, part, damage):
     file.unlink()
     if content is not None:
         file.write_bytes(content)
-    healed = audio.pack([tmp_path / "this.wav"], tmp_path / "cache_this", "Packing")
+    healed = cache.pack([tmp_path / "this.wav"], tmp_path / "cache_this", "Packing")
     assert torch.equal(healed.samples, expected[0])
     pd.testing.assert_frame_equal(healed.sources, expected[1])
 

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from jointlib import evaluate
 from jointlib.config import CHECKOUT, ROOT, ConfigError, load_config
-from jointlib.corpora.audio import pack
+from jointlib.corpora.cache import pack
 from jointlib.runs import fit as fit_module
 from jointlib.runs import folder as folder_module
 from jointlib.runs.fit import fit, main
