@@ -8,8 +8,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from jointlib.config import CHECKOUT, ConfigError, load_config, parent_of
-from jointlib.corpora.batches import check_sources
-from jointlib.runs.folder import check_place, run_folder
+from jointlib.corpora.batches import check_sources, load_data
+from jointlib.runs.folder import check_place, partial_folder, run_folder
 from jointlib.runs.pages import write_page
 from jointlib.runs.report import write_report
 from jointlib.strategies import STRATEGIES, Classifier, Enhancer, parents
@@ -58,6 +58,10 @@ def add(cells, cell):
 CELLS = grid()
 for cell in CELLS.values():
     check_place(cell)  # an edited profile must not pass for the one that was run, nor half a run for a whole one
+if any(place(run_folder(cell)).exists() for cell in CELLS.values() for place in (Path, partial_folder)):
+    read = load_data(BASE.replace(device="cpu")).identity
+    for cell in CELLS.values():
+        check_place(cell, read)  # nor an edited corpus
 
 
 WAITING = {name: [] for name in CELLS}  # for it

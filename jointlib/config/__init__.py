@@ -2,3 +2,4 @@
 
 from jointlib.config.experiment import *  # noqa: F403
 from jointlib.config.profile import *  # noqa: F403
+from jointlib.config.values import ConfigError, unknown  # noqa: F401

@@ -1,6 +1,5 @@
 """The parameters of one experiment. A value that cannot be is an error at once."""
 
-import difflib
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -8,54 +7,43 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from jointlib import SAMPLE_RATE, SPLITS
+from jointlib.config.values import (
+    ClipSeconds,
+    ConfigError,
+    Doublings,
+    Names,
+    NoiseSeconds,
+    NotNegative,
+    Numbers,
+    Positive,
+    Processors,
+    Seed,
+    Share,
+    Steps,
+    Utterances,
+    Width,
+    Window,
+    WordsPerMinute,
+    in_words,
+    several,
+    up_to,
+)
 from jointlib.losses import TERMS
 from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, JT, STRATEGIES, Classifier, Strategy, trainings
 
-__all__ = ["CHECKOUT", "ROOT", "Config", "ConfigError", "EmbeddedCorpus"]
-__all__ += ["identity", "ignored", "parent_of", "unknown", "without"]
+__all__ = ["CHECKOUT", "ROOT", "Config", "EmbeddedCorpus", "identity", "ignored", "parent_of", "without"]
 CHECKOUT = Path(__file__).resolve().parents[2]  # notebooks, Snakefile and published tables, unless this is a wheel
 _HERE = CHECKOUT if (CHECKOUT / "Snakefile").is_file() else "."  # site-packages is no place to write to
 # The project's folder: relative paths start here, data/ and results/ lie below it.
 ROOT = Path(os.environ.get("JOINTLIB_HOME") or _HERE).expanduser().resolve()
 
-_number = BeforeValidator(lambda value: float(value) if isinstance(value, str) else value)  # YAML reads 1e-3 as text
-_several = BeforeValidator(lambda value: [value] if isinstance(value, str | int | float) else value)
-
-
-def _up_to(most: int, least: int = 1) -> Any:
-    return Annotated[int, Field(strict=True, ge=least, le=most)]
-
-
-# What no machine holds or ends is an error here, before it would be one in the middle of something else. The largest
-# networks have two thousand million weights, the largest corpora what a terabyte holds.
-Number = Annotated[float, _number, Field(strict=True)]
-Positive = Annotated[Number, Field(gt=0)]
-NotNegative = Annotated[Number, Field(ge=0)]
-Share = Annotated[Number, Field(ge=0, le=1)]
-Decibels = Annotated[Number, Field(ge=-100, le=100)]
-ClipSeconds = Annotated[Number, Field(ge=1 / SAMPLE_RATE, le=600)]
-NoiseSeconds = Annotated[Number, Field(ge=0.1, le=3600)]
-Steps = _up_to(10**9)  # of training: years
-Width = _up_to(1024)  # channels or bands of a network, files, utterances of a batch
-Window = _up_to(4096)  # samples of a filter
-Doublings = _up_to(20)
-Processors = _up_to(256)
-Utterances = _up_to(10**7)
-WordsPerMinute = _up_to(450, least=80)  # what espeak-ng can say
-Seed = _up_to(2**32 - 1, least=0)
-Numbers = Annotated[tuple[Decibels, ...], _several, Field(min_length=1)]
-Names = Annotated[tuple[str, ...], _several, Field(min_length=1)]
 VOICES = {"train": 240, "valid": 80, "test": 80}  # of the embedded speakers: accents times shapes
 Split = Literal[SPLITS]
 StrategyName = Literal[tuple(STRATEGIES)]
 _ALL_SPLITS, _BOTH_NOISES = Field(min_length=3), Field(min_length=2)
-
-
-class ConfigError(ValueError):
-    """A parameter, profile or strategy that does not exist, or a value that it cannot take."""
 
 
 class EmbeddedCorpus(BaseModel):
@@ -65,8 +53,8 @@ class EmbeddedCorpus(BaseModel):
 
     utterances: Annotated[dict[Split, Utterances], _ALL_SPLITS] = {"train": 23_132, "valid": 3_118, "test": 3_793}
     speakers: Annotated[dict[Split, Width], _ALL_SPLITS] = {"train": 77, "valid": 10, "test": 10}
-    phrasings: _up_to(8) = 8  # wordings of each of the 31 intents, of eight
-    phrasings_of_test_only: _up_to(7, least=0) = 0  # and some that are in no other split
+    phrasings: up_to(8) = 8  # wordings of each of the 31 intents, of eight
+    phrasings_of_test_only: up_to(7, least=0) = 0  # and some that are in no other split
     words_per_minute: tuple[WordsPerMinute, WordsPerMinute] = (150, 220)  # range of the speakers' rates
     noise_files: Annotated[dict[Literal["train", "test"], Width], _BOTH_NOISES] = {"train": 12, "test": 5}  # of a type
     noise_seconds: NoiseSeconds = 20.0  # length of each
@@ -114,8 +102,8 @@ class Config(BaseModel):
 
     frontend: Literal[tuple(FRONTENDS)] | None = None  # None: the strategy's own, in the paper wave_u_net
     frontend_layers: Doublings = 12  # of the Wave-U-Net, and the next two
-    frontend_channels: _up_to(128) = 24
-    frontend_chunk: _up_to(2**20) | None = None  # samples; 16384 enhances in separate chunks
+    frontend_channels: up_to(128) = 24
+    frontend_chunk: up_to(2**20) | None = None  # samples; 16384 enhances in separate chunks
     mask_filters: tuple[Window, Window] = (320, 160)  # of the mask_net: window and hop in samples
     mask_blocks: tuple[Width, Width, Doublings, Doublings] = (64, 128, 1, 6)  # channels, hidden, repeats, blocks
     tcn_channels: Width = 64
@@ -123,7 +111,7 @@ class Config(BaseModel):
     tcn_repeats: Doublings = 2
     tcn_blocks: Doublings = 5
     stem: tuple[Window, Window, Width] | None = None  # (window, hop, bands) in samples, of a classifier on the wave
-    mix_channels: _up_to(256) = 64  # (open) width of BN-Mix's convolution
+    mix_channels: up_to(256) = 64  # (open) width of BN-Mix's convolution
 
     loss: Annotated[dict[Literal[tuple(TERMS)], NotNegative], Field(min_length=1)] | None = None  # weights of the
     # enhancement's terms; None: the strategy's own, in the paper {mse: 1}
@@ -147,9 +135,9 @@ class Config(BaseModel):
     threads: Processors | None = None  # of torch; a number makes CPU runs repeat to the last bit
     metric_workers: Processors | None = Field(None, exclude=True)  # processes that score speech; None: one per core
 
-    strategies: Annotated[tuple[StrategyName, ...], _several, Field(min_length=1, exclude=True)] = tuple(STRATEGIES)
-    alphas: Annotated[tuple[Share, ...], _several, Field(min_length=1, exclude=True)] = (0.0, 0.1, 0.5, 0.9)  # the grid
-    seeds: Annotated[tuple[Seed, ...], _several, Field(min_length=1, exclude=True)] = (0,)
+    strategies: Annotated[tuple[StrategyName, ...], several, Field(min_length=1, exclude=True)] = tuple(STRATEGIES)
+    alphas: Annotated[tuple[Share, ...], several, Field(min_length=1, exclude=True)] = (0.0, 0.1, 0.5, 0.9)  # the grid
+    seeds: Annotated[tuple[Seed, ...], several, Field(min_length=1, exclude=True)] = (0,)
     results: str = Field("results", exclude=True)
     variant: str = Field("", exclude=True)  # what differs from the profile, NAME=VALUE by commas; `load_config` sets it
 
@@ -157,7 +145,7 @@ class Config(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError("; ".join(_in_words(entry) for entry in error.errors()[:5])) from None
+            raise ConfigError("; ".join(_told(entry) for entry in error.errors()[:5])) from None
 
     @property
     def run_name(self) -> str:
@@ -305,21 +293,6 @@ def without(variant: str, names: Collection[str]) -> str:
     return ",".join(part for part in variant.split(",") if part.partition("=")[0] not in names)
 
 
-def unknown(what: str, name: Any, known: Collection[str]) -> str:
-    """The text of an error: what there is, and what may have been meant."""
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {what} {name!r}: {hint}There is {', '.join(sorted(known))}"
-
-
-def _in_words(error: dict[str, Any]) -> str:
-    """One of pydantic's errors: parameter, value, and what would be right."""
-    name = ".".join(str(part) for part in error["loc"] if isinstance(part, str)) or "parameters"
-    if error["type"] == "extra_forbidden":
-        owner = Config if len(error["loc"]) == 1 else EmbeddedCorpus
-        return unknown("parameter", name.rpartition(".")[2], owner.model_fields)
-    if error["type"] == "literal_error":
-        return unknown(name, error["input"], re.findall(r"'([^']+)'", error["ctx"]["expected"]))
-    message = "a value is missing" if error["type"] == "missing" else error["msg"]
-    problem = message.removeprefix("Value error, ").replace("Input should", "must", 1)
-    return f"{name}={error['input']!r:.200}: {problem}" if error["loc"] else problem
+def _told(error: dict[str, Any]) -> str:
+    owner = Config if len(error["loc"]) == 1 else EmbeddedCorpus
+    return in_words(error, owner.model_fields)

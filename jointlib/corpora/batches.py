@@ -1,10 +1,11 @@
 """What a run reads: speech and noises of its configuration on the device, and batches mixed from them."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -40,6 +41,18 @@ class Data:
     corpus: Corpus
     noises: dict[str, Noises]
     labels: Tensor
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a run made of this depends on, beside its configuration: the intents in the order of their labels, and
+        the content, a digest a part: what is said, by whom, in each split, and the noises of each folder, in order."""
+        manifest = self.corpus.manifest.join(self.corpus.audio.sources.digest)
+        said = manifest[["path", "speaker", "transcription", "intent", "digest"]]
+        content = {f"speech_{split}": _digest(said[manifest.split == split]) for split in SPLITS}
+        for name, noises in self.noises.items():
+            sounds = noises.manifest.assign(name=[file.name for file in noises.manifest.file])
+            content[f"noise_{name}"] = _digest(sounds.join(noises.audio.sources.digest)[["name", "type", "digest"]])
+        return {"intents": self.corpus.intents, "content": content}
 
     def plan(self, split: str, number: int = 0) -> pd.DataFrame:
         """The contamination plan of a split; of train, the one of that pass over the utterances."""
@@ -86,6 +99,10 @@ class Data:
         return plan.join(self.corpus.manifest[["speaker", "intent", "transcription"]], on="utterance").drop(
             columns="utterance"
         )
+
+
+def _digest(table: pd.DataFrame) -> str:
+    return hashlib.blake2b(repr(table.to_numpy().tolist()).encode(), digest_size=8).hexdigest()
 
 
 def check_sources(config: Config) -> None:

@@ -28,6 +28,7 @@ from jointlib.runs.folder import (
     environment,
     finished,
     partial_folder,
+    read_metrics,
     run_folder,
     title,
 )
@@ -46,29 +47,30 @@ def fit(config: Config, data: Data | None = None) -> Path:
     checkpoint at every validation; started again, it goes on from there, and the folder is renamed when it is complete.
     A second process that wants the same run waits for the first.
 
-    Raises FileExistsError: the folder holds a run of another configuration, or something that is no run.
+    Raises FileExistsError: the folder holds a run of another configuration or other data, or something that is no run.
     Raises UnusableFile: a damaged checkpoint or config.json, which stays as it is.
     Raises CorpusError, FileNotFoundError, FloatingPointError: as `load_data` and `train`.
     Raises OSError: the results folder cannot be written (full, read-only); what was there is as it was.
     """
     folder = run_folder(config)
+    check_place(config)  # before anything is read
+    data = load_data(config) if data is None else replace(data, config=config)
     if not finished(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parents[1] / f".{folder.name}.lock"):
             if not finished(folder):  # no other process has made it in the meantime
-                _make(config, data, folder)
-    check_identity(folder, config)
+                _make(data, folder)
+    check_identity(folder, config, data.identity)
     return folder
 
 
-def _make(config: Config, data: Data | None, folder: Path) -> None:
+def _make(data: Data, folder: Path) -> None:
     """All of a run, in a folder of another name until it is complete."""
-    check_place(config)
-    work = partial_folder(folder)
+    config, work = data.config, partial_folder(folder)
+    check_place(config, data.identity)
     keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    data = load_data(config) if data is None else replace(data, config=config)
     work.mkdir(exist_ok=True)
     remove_partial(work, "|".join(map(re.escape, (*FILES, CHECKPOINT))))
     if not finished(work):  # whole but for its name, if the last process was killed just then
@@ -82,7 +84,7 @@ def _train_and_evaluate(data: Data, folder: Path) -> None:
     wanted = parents(STRATEGIES[config.strategy], config.init)
     origins = {part: fit(parent_of(config, parent), data) for part, parent in wanted.items()}
     model = _initial_model(config, len(intents), origins)
-    about = {"profile": config.profile, "variant": config.variant, "intents": intents}
+    about = {"profile": config.profile, "variant": config.variant, **data.identity}
     about |= {"origins": {part: origin.name for part, origin in origins.items()}}
     write_json(folder / "config.json", identity(config) | about)
     weights, history = model.state_dict(), []
@@ -140,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", nargs="+", action="extend", metavar="NAME=VALUE", help="any other field of Config")
     given = vars(parser.parse_args(arguments))
     folder = fit(load_config(**read_settings(given.pop("set"), given)))
-    if remark := read_json(folder / "metrics.json")["remark"]:
+    if remark := read_metrics(folder)["remark"]:
         print(f"The classifier has learnt nothing: {remark}", file=sys.stderr)
     print(folder)
 

@@ -22,9 +22,9 @@ FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utter
 FILES = (*FILES, "weights.safetensors")
 CHECKPOINT = "checkpoint.safetensors"  # in a partial folder
 PATIENCE = 10  # seconds that git has to name a commit
-# What config.json holds: a run's identity, where it comes from, and what its classifier tells apart.
+# What config.json holds: a run's identity, where it comes from, and what it was trained and tested on.
 STORED = {name for name, entry in Config.model_fields.items() if not entry.exclude}
-STORED |= {"profile", "variant", "origins", "intents"}
+STORED |= {"profile", "variant", "origins", "intents", "content"}
 _PACKAGES = ("torch", "torchaudio", "numpy", "pandas", "pesq", "pystoi", "soundfile")
 
 
@@ -69,32 +69,52 @@ def _commit() -> str | None:
     return answer.stdout.decode(errors="replace").strip() or None
 
 
-def check_identity(folder: Path, config: Config) -> None:
-    """Raise FileExistsError if a folder, finished or not, was trained with another configuration."""
+def check_identity(folder: Path, config: Config, data: Mapping[str, Any] | None = None) -> None:
+    """Raise FileExistsError if a folder, finished or not, was made with another configuration, or with other speech,
+    labels or noise than `data` (see `Data.identity`), where that is known."""
     with remedy(f"move {folder} away to train anew"):
         stored = read_json(folder / "config.json")
     wanted = identity(config)
-    if differing := [name for name in wanted if stored.get(name) != wanted[name]]:
-        both = "; ".join(f"{name}: {stored.get(name)!r} there, {wanted[name]!r} now" for name in differing)
+    if found := differences(stored, wanted):
+        both = "; ".join(f"{name}: {there!r} there, {now!r} now" for name, (there, now) in found.items())
         both += "); remove it, or give the new one a profile of its own"
         raise FileExistsError(f"{folder} was made with another configuration ({both}")
+    if found := data_changes(stored, data or {}):
+        raise FileExistsError(
+            f"{folder} was made with other data ({found}); bring that back, or move the folder away to train anew"
+        )
 
 
-def check_place(config: Config) -> None:
+def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The entries of `wanted` that are others in `stored`, as (there, now)."""
+    return {name: (stored.get(name), now) for name, now in wanted.items() if stored.get(name) != now}
+
+
+def data_changes(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """In which parts two runs' speech, labels or noise differ, in words; empty if in none."""
+    there, now = (set(map(str, values.get("intents") or ())) for values in (stored, wanted))
+    told = [f"intent {intent!r} is {'gone' if intent in there else 'new'}" for intent in sorted(there ^ now)[:5]]
+    parts = differences(stored.get("content") or {}, wanted.get("content", {}))
+    told += [f"{name.replace('_', ' of ')} is not what it was" for name in parts]
+    return ", ".join(told) if wanted else ""
+
+
+def check_place(config: Config, data: Mapping[str, Any] | None = None) -> None:
     """Raise FileExistsError, with the remedy, if what lies where a run is to be made or gone on with is not that run.
 
-    Nobody but its owner deletes it. A user's own files in the partial folder stay where they are.
+    Nobody but its owner deletes it. A user's own files in the partial folder stay where they are. `data`: as
+    `check_identity`.
     """
     folder, work = run_folder(config), partial_folder(run_folder(config))
     if finished(folder):
-        return check_identity(folder, config)
+        return check_identity(folder, config, data)
     for place in (folder, work):
         if os.path.lexists(place) and not place.is_dir():
             raise FileExistsError(f"{place}: not a folder; move it away to train anew")
     if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
         raise FileExistsError(f"{folder}: not a finished run, but not empty; move it away to train anew")
     if (work / "config.json").exists():
-        check_identity(work, config)
+        check_identity(work, config, data)
     elif found := [name for name in (*FILES, CHECKPOINT) if (work / name).exists()]:
         raise FileExistsError(
             f"{work}: holds {', '.join(found)} of nobody knows what, as config.json is missing; "
@@ -113,7 +133,7 @@ def read_config(folder: Path) -> tuple[Config, list[str]]:
     if not (isinstance(intents, list) and intents and all(isinstance(intent, str) for intent in intents)):
         raise UnusableFile(f"{file}: intents: expected a list of names, found {intents!r:.80}")
     try:
-        return Config(**{name: value for name, value in values.items() if name != "origins"}), intents
+        return Config(**{name: value for name, value in values.items() if name not in ("origins", "content")}), intents
     except ConfigError as error:
         raise UnusableFile(f"{file}: {error}") from error
 

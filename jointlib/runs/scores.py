@@ -15,9 +15,9 @@ from scipy.stats import t
 from jointlib.config import Config, identity, ignored, without
 from jointlib.corpora.batches import Data
 from jointlib.evaluate import QUALITY, Pairs, pairs_of, remark, score
-from jointlib.runs.folder import cost, list_runs, read_config, read_metrics, title
+from jointlib.runs.folder import cost, data_changes, list_runs, read_config, read_metrics, title
 from jointlib.strategies import STRATEGIES
-from jointlib.support.files import UnusableFile, read_csv, remedy, remove_partial, write_csv
+from jointlib.support.files import UnusableFile, read_csv, read_json, remedy, remove_partial, write_csv
 
 _DESCRIBED = ("path", "noise_type", "snr_db", "speaker", "intent", "transcription")
 _REASONS = ("failed", "failed_noisy", "failed_enhanced")
@@ -30,7 +30,7 @@ def compared_runs(profile: Config) -> pd.DataFrame:
 
     A strategy to which some of the variant's parameters mean nothing (`config.ignored`), as a start to a classifier
     alone, is taken from the runs without those. FileNotFoundError: there is no finished run. UnusableFile: a run that
-    differs from the profile in more than strategy, alpha and seed.
+    differs from the profile in more than strategy, alpha and seed, or from the others in its speech, labels or noise.
     """
     runs, variant = list_runs(profile.folder), profile.variant
     wanted = [without(variant, ignored(STRATEGIES[name])) for name in runs.strategy]
@@ -40,8 +40,11 @@ def compared_runs(profile: Config) -> pd.DataFrame:
         raise FileNotFoundError(
             f"{profile.folder / 'runs'}: {which}; train some first, for example with make reproduce"
         )
+    first = runs.folder.iloc[0]
     for folder in runs.folder:
         _check_made_with(profile, folder)
+        if found := data_changes(read_json(first / "config.json"), read_json(folder / "config.json")):
+            raise UnusableFile(f"{folder}: made with other data than {first.name} ({found}); train one of them anew")
     return runs
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+import soundfile
 import torch
 import yaml
 from conftest import batch, network
@@ -23,7 +24,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from jointlib import evaluate
-from jointlib.config import CHECKOUT, ROOT, ConfigError, load_config
+from jointlib.config import CHECKOUT, ROOT, ConfigError, load_config, parent_of
+from jointlib.corpora.batches import load_data
 from jointlib.corpora.cache import pack
 from jointlib.runs import fit as fit_module
 from jointlib.runs import folder as folder_module
@@ -121,6 +123,89 @@ def test_what_is_no_run_of_this_configuration_is_named_and_left_alone(name, own)
             check(own)
         assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
     assert everything(own.folder) == before
+
+
+def rewritten(old, new, split="test"):
+    """A change of a CSV of the corpus."""
+
+    def change(root, noise):
+        file = root / f"data/{split}_data.csv"
+        file.write_text(file.read_text().replace(old, new))
+
+    return change
+
+
+def louder(file):
+    wave, sample_rate = soundfile.read(file)
+    soundfile.write(file, 0.9 * wave, sample_rate)
+
+
+def reversed_rows(root, noise):
+    file = root / "data/train_data.csv"
+    header, *rows = file.read_text().splitlines()
+    file.write_text("\n".join([header, *reversed(rows)]) + "\n")
+
+
+def renamed_intent(root, noise):
+    for split in ("train", "valid", "test"):
+        rewritten("bring,shoes", "bring,boots", split)(root, noise)
+
+
+OTHER_DATA = {
+    "a recording": (lambda root, noise: louder(root / "wavs/speakers/ann/0.wav"), "speech of train is not what it was"),
+    "a recording of test": (lambda root, noise: louder(root / "wavs/speakers/eve/5.wav"), "speech of test is not"),
+    "a speaker": (rewritten(",eve,", ",eva,"), "speech of test is not what it was"),
+    "a word": (rewritten("please", "now", "valid"), "speech of valid is not what it was"),
+    "whose is which": (rewritten("bring,shoes", "activate,lamp"), "speech of test is not what it was"),
+    "an intent": (
+        renamed_intent,
+        "intent 'bring / boots / none' is new, intent 'bring / shoes / none' is gone, speech of",
+    ),
+    "the order": (reversed_rows, "speech of train is not what it was"),
+    "a noise": (lambda root, noise: louder(noise / "noise_train/Typing_1.wav"), "noise of train is not what it was"),
+    "a noise's type": (
+        lambda root, noise: (noise / "noise_test/Babble_1.wav").rename(noise / "noise_test/Cafe_1.wav"),
+        "noise of test is not what it was",
+    ),
+    "one noise less": (lambda root, noise: (noise / "noise_test/Typing_2.wav").unlink(), "noise of test is not what"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_DATA)
+def test_a_run_of_other_speech_labels_or_noise_is_not_gone_on_with(name, profile, corpus_root, noise_root, tmp_path):
+    change, message = OTHER_DATA[name]
+    started, half = (
+        load_config(profile, steps=4, seed=seed, init=init) for seed, init in ((0, "pretrained"), (1, "scratch"))
+    )
+    parent, folder = parent_of(started, "classifier_clean"), fit(started)
+    fit(half).rename(partial_folder(run_folder(half)))
+    change(corpus_root, noise_root)
+    before = everything(tmp_path / "results")
+    for config in (started, half, parent):
+        with pytest.raises(FileExistsError, match=message) as caught:
+            fit(config)
+        assert "\n" not in str(caught.value) and config.run_name in str(caught.value)
+    assert everything(tmp_path / "results") == before
+    shutil.move(folder, tmp_path)  # what it started from is still there
+    with pytest.raises(FileExistsError, match=f"{parent.run_name} was made with other data .*{message}"):
+        fit(started)
+    shutil.move(folder.parent / parent.run_name, tmp_path)
+    shutil.move(partial_folder(run_folder(half)), tmp_path)
+    fit(started)
+    shutil.move(tmp_path / folder.name, run_folder(started.replace(seed=3)))
+    edited(run_folder(started.replace(seed=3)), seed=3)
+    with pytest.raises(UnusableFile, match=r"seed3_\S+: made with other data than jt_\S+ \(.*; train one of them anew"):
+        read_scores(started)
+
+
+def test_the_same_data_elsewhere_is_the_same_data(profile, corpus_root, noise_root, tmp_path):
+    data = load_data(load_config(profile)).identity
+    for root in (corpus_root, noise_root):
+        shutil.move(root, tmp_path / "moved" / root.name)
+    moved = load_config(
+        profile, corpus=str(tmp_path / "moved" / corpus_root.name), noise=str(tmp_path / "moved" / noise_root.name)
+    )
+    assert load_data(moved).identity == data
 
 
 def test_a_users_files_beside_a_run_are_kept_and_only_leftovers_go(profile):
@@ -534,6 +619,16 @@ def test_the_pipeline_names_half_a_run_and_touches_nothing(tmp_path):
     ended = subprocess.run([*command, f"results={tmp_path}"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert ended.returncode == 1 and f"{run}: not a finished run, but not empty; move it away" in ended.stdout
     assert "Traceback" not in ended.stdout + ended.stderr and everything(tmp_path) == before
+
+
+def test_the_pipeline_names_what_has_changed_in_the_corpus(profile, corpus_root, tmp_path):
+    folder = fit(load_config(profile, strategy="classifier_clean", steps=2))
+    louder(corpus_root / "wavs/speakers/ann/0.wav")
+    before = everything(tmp_path / "results")
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--nolock", "--config", f"profile={profile}"]
+    ended = subprocess.run([*command, "steps=2"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert f"{folder} was made with other data (speech of train is not what it was); bring that back" in ended.stdout
+    assert ended.returncode == 1 and everything(tmp_path / "results") == before
 
 
 WORK = """
