@@ -32,7 +32,7 @@ from jointlib.support.files import write_atomically, write_csv, write_json
 from jointlib.support.progress import Progress
 
 Enhance = Callable[[np.ndarray], np.ndarray]  # wave (T,) at 16 kHz in, and out, maybe later and longer
-OURS = ("enhancement", "jt", "bn", "bn_mix", "mask", "dual")
+OURS = ("enhancement", "jt", "bn", "bn_mix", "mask", "protected")
 JUDGES = {"clean-trained": "classifier_clean", "noisy-trained": "classifier_noisy"}
 ALPHA = 0.5  # of the joint ones
 LONGEST_DELAY = SAMPLE_RATE // 10  # samples that a peer may be late

@@ -187,11 +187,12 @@ STRATEGIES: dict[str, Strategy] = {
     ),
     "jt_mask": _beyond("JT, mask", JT, frontend="mask_net"),
     "bn_mask": _beyond("BN, mask", BN, frontend="mask_net"),
-    "shielded": _beyond("JT, mask, a tenth of the gradient", JT, frontend="mask_net", gradient=0.1),
-    "protected": _beyond("JT, mask, protected", JT, frontend="mask_net", gradient=0.0),
+    # shielded: a tenth of the classification's gradient reaches the front-end; protected: none
+    "shielded": _beyond("Shielded JT", JT, frontend="mask_net", gradient=0.1),
+    "protected": _beyond("Protected JT", JT, frontend="mask_net", gradient=0.0),
     "observed": _beyond("Observation adding", Observed, frontend="mask_net", loads=_PROTECTED, frozen=_BOTH),
-    "dual": _beyond("Dual view, protected", DualView, frontend="mask_net", gradient=0.0),
-    "dual_shielded": _beyond("Dual view, a tenth of the gradient", DualView, frontend="mask_net", gradient=0.1),
+    "dual": _beyond("Dual view", DualView, frontend="mask_net", gradient=0.0),
+    "dual_shielded": _beyond("Dual view, shielded", DualView, frontend="mask_net", gradient=0.1),
 }
 INITS = ("scratch", "pretrained")
 

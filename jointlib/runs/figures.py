@@ -35,10 +35,10 @@ _LOOKS = {
     "jt_mask": (1, "s"),
     "bn_mask": (1, "<"),
     "shielded": (2, "D"),
-    "protected": (4, "v"),
+    "protected": (3, "*"),
     "observed": (6, "h"),
-    "dual": (3, "*"),
-    "dual_shielded": (3, "<"),
+    "dual": (4, "v"),
+    "dual_shielded": (4, "<"),
 }
 _TITLES = {name: row.title for name, row in STRATEGIES.items()}
 COLOURS = {title: sns.color_palette("colorblind", 10)[_LOOKS[name][0]] for name, title in _TITLES.items()}

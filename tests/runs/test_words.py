@@ -6,22 +6,20 @@ from invented import invented_scores
 from jointlib.runs import words
 from jointlib.runs.comparisons import dominance, verdicts
 
-JT, DUAL, READER = ("jt", 0.5), ("dual", None), ("classifier_noisy", None)
+JT, BOTH, READER = ("jt", 0.5), ("protected", None), ("classifier_noisy", None)
 
 
 @pytest.fixture(scope="module")
 def scores() -> pd.DataFrame:
-    """Dual has both, JT reads as well as the classifier and sounds worse than the noisy input's 1.3."""
-    read = {"classifier_clean": 0.6, "classifier_noisy": 0.8, "jt": 0.8, "dual": 0.9}
-    found = invented_scores(read, {"jt": 1.1, "dual": 1.9})
+    """Protected has both, JT reads as well as the classifier and sounds worse than the noisy input's 1.3."""
+    read = {"classifier_clean": 0.6, "classifier_noisy": 0.8, "jt": 0.8, "protected": 0.9}
+    found = invented_scores(read, {"jt": 1.1, "protected": 1.9})
     return found.assign(snr_db=np.where(found.speaker % 2, 0.0, 20.0), correct_on_clean=1.0)
 
 
 def test_better_worse_or_not_told_apart(scores):
-    assert words.versus(scores, "correct", DUAL, JT).startswith(
-        "Dual view, protected is better than JT, α = 0.5 in acc"
-    )
-    assert words.versus(scores, "correct", JT, DUAL).startswith("JT, α = 0.5 is worse than Dual view, protected in acc")
+    assert words.versus(scores, "correct", BOTH, JT).startswith("Protected JT is better than JT, α = 0.5 in acc")
+    assert words.versus(scores, "correct", JT, BOTH).startswith("JT, α = 0.5 is worse than Protected JT in acc")
     assert "cannot be told apart in accuracy" in words.versus(scores, "correct", JT, READER)
     assert "the unprocessed noisy input in PESQ (-0." in words.versus(scores, "pesq_wb_enhanced", JT, words.NOISY)
     assert words.versus(scores, "correct", ("bn", 0.5), JT) == ""
@@ -29,18 +27,18 @@ def test_better_worse_or_not_told_apart(scores):
 
 def test_less_is_better_where_it_is(scores):
     errors = scores.assign(mse_enhanced=scores.pesq_wb_enhanced / 100)
-    assert "Dual view, protected is worse than JT" in words.versus(errors, "mse_enhanced", DUAL, JT)
+    assert "Protected JT is worse than JT" in words.versus(errors, "mse_enhanced", BOTH, JT)
 
 
 def test_a_single_test_speaker_gives_no_verdict(scores):
     alone = scores.assign(speaker=0)
-    assert "a single test speaker gives no interval" in words.versus(alone, "correct", DUAL, JT)
-    assert "in neither: JT, α = 0.5, and Dual view, protected" in words.corner(alone)
+    assert "a single test speaker gives no interval" in words.versus(alone, "correct", BOTH, JT)
+    assert "in neither: JT, α = 0.5, and Protected JT" in words.corner(alone)
 
 
 def test_the_corner(scores):
     said = words.corner(scores)
-    assert "- in both accuracy and PESQ: Dual view, protected\n" in said and "- in neither: JT, α = 0.5\n" in said
+    assert "- in both accuracy and PESQ: Protected JT\n" in said and "- in neither: JT, α = 0.5\n" in said
     assert words.corner(scores[scores.strategy == "jt"]) == ""
 
 
@@ -54,13 +52,11 @@ def test_the_cost_of_noise(scores):
 def test_the_best_cell_of_a_table(scores):
     assert words.best_cell(scores, 3).startswith("The best of 1 cells is JT, α = 0.5, with 1.10. JT, α = 0.5 is worse")
     assert "is better than Classifier, clean in accuracy" in words.best_cell(scores, 2)
-    assert words.best_cell(scores[scores.strategy == "dual"], 2) == ""
+    assert words.best_cell(scores[scores.strategy == "protected"], 2) == ""
 
 
 def test_the_ladder_names_what_is_significant(scores):
-    assert words.ladder(scores).startswith(
-        "Of 2 comparisons 2 are significant. \n- Dual view, protected over JT, α = 0.5"
-    )
+    assert words.ladder(scores).startswith("Of 2 comparisons 2 are significant. \n- Protected JT over JT, α = 0.5")
     assert words.ladder(scores.assign(correct=0.5, pesq_wb_enhanced=1.0)).startswith(
         "Of 2 comparisons 0 are significant"
     )
@@ -69,14 +65,14 @@ def test_the_ladder_names_what_is_significant(scores):
 
 def test_gain_by_snr(scores):
     shifted = scores.assign(pesq_wb_enhanced=np.where(scores.snr_db == 0, 1.5, 1.2))
-    said = words.by_snr(shifted, "pesq_wb_enhanced", DUAL)
+    said = words.by_snr(shifted, "pesq_wb_enhanced", BOTH)
     assert "by +0.20 (at an SNR of 0 dB) at best and -0.10 (at an SNR of 20 dB) at worst" in said
-    assert words.by_snr(shifted[shifted.snr_db == 0], "pesq_wb_enhanced", DUAL) == ""
+    assert words.by_snr(shifted[shifted.snr_db == 0], "pesq_wb_enhanced", BOTH) == ""
 
 
 def test_claims_and_rows_are_counted(scores):
     assert words.verdict_count(verdicts(scores)) == "Of 9 claims of the paper: 2 held, 1 undecided, 6 cannot be tested."
-    assert words.best_model(dominance(scores)) == "Dual view, protected has both against 3 of 3 rows."
+    assert words.best_model(dominance(scores)) == "Protected JT has both against 3 of 3 rows."
     assert words.best_model(dominance(scores[scores.strategy == "jt"])) == ""
 
 
