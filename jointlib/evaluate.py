@@ -52,6 +52,12 @@ def lsd(clean: np.ndarray, estimate: np.ndarray) -> float:
     return float(np.sqrt(((first - second) ** 2).mean(axis=0)).mean())
 
 
+def _pesq(clean: np.ndarray, estimate: np.ndarray, band: str) -> float:
+    if not estimate.any():
+        raise ValueError("silent signal")
+    return float(pesq.pesq(SAMPLE_RATE, clean, estimate, band))
+
+
 def _stoi(clean: np.ndarray, estimate: np.ndarray, extended: bool = False) -> float:
     state = np.random.get_state()  # noqa: NPY002 - pystoi adds noise from numpy's global generator to extended STOI
     np.random.seed(0)  # noqa: NPY002
@@ -64,13 +70,21 @@ def _stoi(clean: np.ndarray, estimate: np.ndarray, extended: bool = False) -> fl
 
 
 _METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "pesq_wb": lambda clean, estimate: float(pesq.pesq(SAMPLE_RATE, clean, estimate, "wb")),
-    "pesq_nb": lambda clean, estimate: float(pesq.pesq(SAMPLE_RATE, clean, estimate, "nb")),
+    "pesq_wb": partial(_pesq, band="wb"),
+    "pesq_nb": partial(_pesq, band="nb"),
     "stoi": _stoi,
     "estoi": partial(_stoi, extended=True),
     "si_sdr": si_sdr,
     "lsd": lsd,
     "mse": lambda clean, estimate: float(np.mean((clean - estimate) ** 2)),
+}
+
+
+_REASONS = {  # in which words a metric's error is told
+    pesq.BufferTooShortError: "shorter than a quarter of a second",
+    pesq.NoUtterancesError: "no speech is found in it",
+    np.exceptions.AxisError: "too short",
+    RuntimeWarning: "too little speech",
 }
 
 
@@ -90,7 +104,8 @@ def quality(pair: tuple[np.ndarray, np.ndarray], metrics: tuple[str, ...] = QUAL
                 raise ValueError(f"not finite: {scores[name]}")
         except (pesq.PesqError, ValueError, ZeroDivisionError, RuntimeWarning) as error:
             scores[name] = float("nan")
-            reasons.append(f"{name}: {type(error).__name__} {error}".replace("\n", " ")[:120])
+            reason = str(_REASONS.get(type(error), error))
+            reasons.append(f"{name}: {reason}".replace("\n", " ").replace(";", ",")[:120])
     return scores | {"failed": "; ".join(reasons)}
 
 

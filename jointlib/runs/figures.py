@@ -182,10 +182,19 @@ def _paler(colour: tuple[float, float, float], alpha: float) -> tuple[float, flo
     return tuple(1 - share * (1 - channel) for channel in colour)
 
 
+_MEL = MelSpectrogram(SAMPLE_RATE, n_fft=512, win_length=400, hop_length=160, n_mels=64, mel_scale="slaney")
+_KILOHERTZ = (0.5, 1, 2, 4)
+
+
 def log_mel(wave: np.ndarray) -> np.ndarray:
     """Log-mel spectrogram in dB, (64, F) of a wave (T,) at 16 kHz: windows of 25 ms every 10 ms."""
-    spectrogram = MelSpectrogram(SAMPLE_RATE, n_fft=512, win_length=400, hop_length=160, n_mels=64, mel_scale="slaney")
-    return AmplitudeToDB()(spectrogram(torch.as_tensor(wave, dtype=torch.float32))).numpy()
+    return AmplitudeToDB()(_MEL(torch.as_tensor(wave, dtype=torch.float32))).numpy()
+
+
+def _bands_of(kilohertz: Sequence[float]) -> np.ndarray:
+    """Where frequencies lie on an axis of mel bands."""
+    centres = _MEL.mel_scale.fb.argmax(dim=0).numpy() * SAMPLE_RATE / 512 / 1000
+    return np.interp(kilohertz, centres, np.arange(len(centres)) + 0.5)
 
 
 def spectrograms(waves: Mapping[str, np.ndarray]) -> Figure:
@@ -203,11 +212,11 @@ def spectrograms(waves: Mapping[str, np.ndarray]) -> Figure:
         above.set(title=name, ylim=(-peak, peak), xlim=(0, len(wave) / SAMPLE_RATE))
         scale = {"cmap": "magma", "vmin": top - 70, "vmax": top, "extent": (0, len(wave) / SAMPLE_RATE, 0, 64)}
         image = below.imshow(images[name], origin="lower", aspect="auto", **scale)
-        below.set(xlabel="time (s)")
+        below.set(xlabel="time (s)", yticks=_bands_of(_KILOHERTZ), yticklabels=_KILOHERTZ)
         below.grid(False)
         if number % columns == 0:
             above.set_ylabel("amplitude")
-            below.set_ylabel("mel band")
+            below.set_ylabel("frequency (kHz)")
     for axis in axes.flat:
         axis.set_visible(axis.has_data())
     figure.colorbar(image, ax=axes, label="power (dB)", shrink=0.5)

@@ -170,11 +170,16 @@ def noisy_cell(scores: pd.DataFrame, metric: str, classifier: str = "classifier_
     return found.assign(strategy="noisy", alpha=np.nan)
 
 
-def failures(scores: pd.DataFrame) -> pd.Series:
-    """How often a metric could not be computed, by reason; empty when none failed."""
-    columns = [name for name in ("failed_noisy", "failed_enhanced") if name in scores]
-    reasons = pd.concat([scores[name].dropna() for name in columns]).str.split("; ").explode()
-    return reasons[reasons != ""].value_counts().rename("utterances")
+def failures(scores: pd.DataFrame) -> pd.DataFrame:
+    """Which metrics could not be computed: speech (noisy or enhanced), metric, reason, and utterances, how many paths;
+    empty when none failed."""
+    found = []
+    for speech in (name for name in ("noisy", "enhanced") if f"failed_{name}" in scores):
+        reasons = scores.assign(reason=scores[f"failed_{speech}"].fillna("").str.split("; ")).explode("reason")
+        found.append(reasons[reasons.reason != ""].assign(speech=speech)[["speech", "reason", "path"]])
+    table = pd.concat(found)
+    table[["metric", "reason"]] = table.reason.str.split(": ", n=1, expand=True).reindex(columns=[0, 1])
+    return table.groupby(["speech", "metric", "reason"]).path.nunique().rename("utterances").reset_index()
 
 
 def remarks(scores: pd.DataFrame) -> pd.Series:

@@ -128,13 +128,17 @@ def generalisation(scores: pd.DataFrame, data: Data, metric: str = "correct") ->
 
 
 def _table(scores: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
-    """A row for noisy speech and for every strategy and alpha that was run; a column a metric with its format."""
+    """A row for noisy speech and for every strategy and alpha that was run; a column a metric with its format. Noisy
+    speech is on top, the others follow by the first column that they have, best first."""
     rows: dict[tuple[int, str, str], dict[str, str]] = {}
-    for name, (metric, form) in columns.items():
+    rank: dict[tuple[int, str, str], tuple[bool, int, float]] = {}
+    for place, (name, (metric, form)) in enumerate(columns.items()):
         noisy = [noisy_cell(scores, metric)] if metric.endswith("_enhanced") else []
         for row in pd.concat([*noisy, cells(scores, metric)]).itertuples():
-            rows.setdefault(_row(row.strategy, row.alpha), {})[name] = _with_bounds(row, form, metric)
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(columns)).sort_index().fillna("–")
+            rows.setdefault(key := _row(row.strategy, row.alpha), {})[name] = _with_bounds(row, form, metric)
+            rank.setdefault(key, (row.strategy != "noisy", place, -row.value))
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(columns)).fillna("–")
+    table = table.loc[sorted(rows, key=lambda key: (rank[key], key))]
     table.index = pd.MultiIndex.from_tuples([key[1:] for key in table.index], names=["strategy", "alpha"])
     return table
 

@@ -7,7 +7,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from jointlib.runs.comparisons import BEST, Cell, difference, name, one_change_at_a_time, values
-from jointlib.runs.scores import cells, interval
+from jointlib.runs.scores import cells, failures, interval
 from jointlib.runs.tables import TABLES
 from jointlib.strategies import STRATEGIES
 
@@ -173,6 +173,15 @@ def ladder(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
         measure = MEASURES[row.metric]
         told.append(f"\n- {row.first} over {row.second}: {row.difference:+{measure.form}} in {measure.label}")
     return f"Of {len(steps)} comparisons {len(told)} are significant. {''.join(told)}"
+
+
+def failed(scores: pd.DataFrame) -> str:
+    """What could not be computed, of how many utterances and why; it is not part of any mean."""
+    lines = [
+        f"\n- {row.metric} of {row.speech} speech: {row.utterances} utterance{'s' * (row.utterances > 1)}, {row.reason}"
+        for row in failures(scores).itertuples()
+    ]
+    return f"Not computed, and part of no mean:{''.join(lines)}\n" if lines else "Every metric was computed."
 
 
 def verdict_count(table: pd.DataFrame) -> str:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from jointlib.config import load_config
-from jointlib.runs import figures
+from jointlib.runs import figures, words
 from jointlib.runs.fit import fit
 from jointlib.runs.report import write_report
 from jointlib.runs.scores import cells, failures, interval, read_scores, remarks
@@ -114,9 +114,17 @@ def test_no_run_is_said(profile):
         read_scores(load_config(profile))
 
 
-def test_failures_are_listed_by_reason():
-    scores = pd.DataFrame({"failed_noisy": ["", "stoi: too short; pesq_wb: silent"], "failed_enhanced": ["", np.nan]})
-    assert failures(scores).to_dict() == {"stoi: too short": 1, "pesq_wb: silent": 1}
+def test_failures_count_utterances_by_reason():
+    noisy = ["", "stoi: too short; pesq_wb: silent signal", "", "stoi: too short"]
+    enhanced = ["", np.nan, "", "lsd: silent"]
+    scores = pd.DataFrame({"path": [*"abab"], "failed_noisy": noisy, "failed_enhanced": enhanced})
+    assert failures(scores).to_numpy().tolist() == [
+        ["enhanced", "lsd", "silent", 1],
+        ["noisy", "pesq_wb", "silent signal", 1],
+        ["noisy", "stoi", "too short", 1],
+    ]
+    assert words.failed(scores).endswith("\n- stoi of noisy speech: 1 utterance, too short\n")
+    assert words.failed(scores.assign(failed_noisy="", failed_enhanced="")) == "Every metric was computed."
 
 
 def test_differences_name_the_stem_and_the_sizes():
