@@ -36,8 +36,13 @@ def write_between(page: Path, name: str, text: str) -> None:
 
 def fill(page: Path) -> None:
     """Show in a page every file of the record that it asks for: ``<!-- overview.md -->`` ... ``<!-- end -->``."""
-    for name in re.findall(r"<!-- (\S+\.md) -->", page.read_text()):
+    for name in wanted(page):
         write_between(page, name, (TARGET / name).read_text())
+
+
+def wanted(page: Path) -> list[str]:
+    """The files of the record that a page shows."""
+    return re.findall(r"<!-- (\S+\.md) -->", page.read_text())
 
 
 def write_reference(config: Config, target: Path) -> None:
@@ -51,6 +56,9 @@ def write_reference(config: Config, target: Path) -> None:
         kept = ("seconds_since_last_start", "commit", "device", "threads", "platform", "python")
         rows.append(run | {name: record[name] for name in kept} | {"torch": record["versions"]["torch"]})
     write_csv(target / "runs.csv", pd.DataFrame(rows))
+    for file in target.glob("*.md"):
+        if file.relative_to(TARGET).as_posix() not in wanted(PAGE):
+            file.unlink()  # the record is what is shown
     scores, data = read_scores(config), load_data(config)
     for name, metric in {"unmet_accuracy": "correct", "unmet_pesq": "pesq_wb_enhanced"}.items():
         if len(table := generalisation(scores, data, metric)):

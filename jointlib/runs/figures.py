@@ -201,7 +201,7 @@ def spectrograms(waves: Mapping[str, np.ndarray]) -> Figure:
     """Wave and log-mel spectrogram of several versions of an utterance (T,), on common axes and one colour scale."""
     images = {name: log_mel(wave) for name, wave in waves.items()}
     top, peak = max(image.max() for image in images.values()), max(np.abs(wave).max() for wave in waves.values())
-    columns = min(3, len(waves))
+    columns = min(4 if len(waves) > 6 else 3, len(waves))
     rows = -(-len(waves) // columns)
     figure = plt.figure(figsize=(4 * columns, 4.4 * rows), layout="constrained")
     axes = figure.subplots(2 * rows, columns, sharex=True, squeeze=False, height_ratios=(1, 2) * rows)
@@ -214,6 +214,7 @@ def spectrograms(waves: Mapping[str, np.ndarray]) -> Figure:
         image = below.imshow(images[name], origin="lower", aspect="auto", **scale)
         below.set(xlabel="time (s)", yticks=_bands_of(_KILOHERTZ), yticklabels=_KILOHERTZ)
         below.grid(False)
+        below.tick_params(labelbottom=True)  # the one below may be empty
         if number % columns == 0:
             above.set_ylabel("amplitude")
             below.set_ylabel("frequency (kHz)")
