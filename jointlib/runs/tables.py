@@ -106,25 +106,30 @@ def generalisation(scores: pd.DataFrame, data: Data, metric: str = "correct") ->
     its noise type, an SNR in the range, its wording. A row a condition and its opposite, where both occur in the test
     split; a column a strategy that is tested on noisy speech."""
     scores = scores[scores.strategy.map(lambda name: STRATEGIES[name].test_input == "noisy")]
-    train, test = data.plan("train"), scores.drop_duplicates("path")
-    wordings = data.corpus.manifest.transcription[train.utterance]
-    conditions = {
-        "noise type": ~scores.noise_type.isin(data.noises["train"].manifest.type),
-        "SNR": ~scores.snr_db.between(train.snr_db.min(), train.snr_db.max()),
-        "wording": ~scores.transcription.isin(wordings),
-    }
+    test = scores.drop_duplicates("path")
     if metric.endswith("_enhanced"):
         scores = scores.assign(**{metric: scores[metric] - scores[metric.replace("_enhanced", "_noisy")]})
     rows = {}
-    for name, unmet in conditions.items():
+    for name, unmet in held_back(scores, data).items():
         for label, chosen in ((f"{name} met in training", ~unmet), (f"{name} not met", unmet)):
-            if unmet.any() and not unmet.all():
-                found = cells(scores[chosen], metric)
-                titles = [title(row.strategy, row.alpha) for row in found.itertuples()]
-                number = int(chosen[test.index].sum())
-                shown = [_with_bounds(row, "{:.2f}", metric) for row in found.itertuples()]
-                rows[label] = {"utterances": number, **dict(zip(titles, shown, strict=True))}
+            found = cells(scores[chosen], metric)
+            titles = [title(row.strategy, row.alpha) for row in found.itertuples()]
+            number = int(chosen[test.index].sum())
+            shown = [_with_bounds(row, "{:.2f}", metric) for row in found.itertuples()]
+            rows[label] = {"utterances": number, **dict(zip(titles, shown, strict=True))}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("in the test split")
+
+
+def held_back(scores: pd.DataFrame, data: Data) -> dict[str, pd.Series]:
+    """Of noise type, SNR and wording those of which the test split holds some that training has met and some that it
+    has not: which rows of the scores are of the latter."""
+    train = data.plan("train")
+    conditions = {
+        "noise type": ~scores.noise_type.isin(data.noises["train"].manifest.type),
+        "SNR": ~scores.snr_db.between(train.snr_db.min(), train.snr_db.max()),
+        "wording": ~scores.transcription.isin(data.corpus.manifest.transcription[train.utterance]),
+    }
+    return {name: unmet for name, unmet in conditions.items() if unmet.any() and not unmet.all()}
 
 
 def _table(scores: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> pd.DataFrame:

@@ -1,14 +1,17 @@
 """What a table or a figure shows, in sentences: computed from the scores, right for any corpus and any outcome."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
+from jointlib.corpora.batches import Data
 from jointlib.runs.comparisons import BEST, Cell, difference, name, one_change_at_a_time, values
+from jointlib.runs.folder import title
 from jointlib.runs.scores import cells, failures, interval
-from jointlib.runs.tables import TABLES
+from jointlib.runs.tables import TABLES, held_back
 from jointlib.strategies import STRATEGIES
 
 
@@ -177,11 +180,87 @@ def ladder(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
 
 def failed(scores: pd.DataFrame) -> str:
     """What could not be computed, of how many utterances and why; it is not part of any mean."""
-    lines = [
-        f"\n- {row.metric} of {row.speech} speech: {row.utterances} utterance{'s' * (row.utterances > 1)}, {row.reason}"
-        for row in failures(scores).itertuples()
-    ]
+    lines = []
+    for row in failures(scores).itertuples():
+        label = MEASURES.get(f"{row.metric}_enhanced", Measure(row.metric, "")).label
+        lines.append(f"\n- {label} of {row.speech} speech: {row.utterances} utterance(s), {row.reason}")
     return f"Not computed, and part of no mean:{''.join(lines)}\n" if lines else "Every metric was computed."
+
+
+def training(histories: Mapping[str, pd.DataFrame]) -> str:
+    """When each training's best validation was, and what it read of the validation split; histories by strategy."""
+    lines = []
+    for strategy, history in histories.items():
+        if "selected" in history and len(best := history[history.selected.astype(bool)]):
+            row, end = best.iloc[0], history.step.iloc[-1]
+            read = f", accuracy {row.valid_accuracy:.3f}" if pd.notna(row.get("valid_accuracy")) else ""
+            lines.append(f"\n- {STRATEGIES[strategy].title}: step {row.step:,.0f} of {end:,.0f}{read}")
+    return f"The best on the validation split, which was kept:{''.join(lines)}\n" if lines else "Nothing was trained."
+
+
+def extremes(scores: pd.DataFrame, by: str, metric: str = "correct") -> str:
+    """Where, by a column such as noise_type, a measure is worst and best, all rows together."""
+    if metric not in scores or scores[metric].isna().all() or scores[by].nunique() < 2:
+        return ""
+    means, measure = scores.groupby(by)[metric].mean(), MEASURES[metric]
+    low, high = (f"{key} ({means[key]:{measure.form}}{measure.unit})" for key in (means.idxmin(), means.idxmax()))
+    return f"The lowest {measure.label} by {by.replace('_', ' ')}: {low}; the highest: {high}."
+
+
+def best_rows(scores: pd.DataFrame) -> str:
+    """Which cell has the best mean of each measure."""
+    told = []
+    for metric, (label, form, unit, less) in MEASURES.items():
+        if len(found := cells(scores, metric)):
+            best = found.loc[found.value.idxmin() if less else found.value.idxmax()]
+            told.append(f"\n- {label}: {title(best.strategy, best.alpha)}, {best.value:{form}}{unit}")
+    return f"The best mean, by measure:{''.join(told)}\n" if told else ""
+
+
+def utterance(scores: pd.DataFrame, path: str, metric: str = "pesq_wb_enhanced") -> str:
+    """A measure of one utterance, noisy and as every row with a front-end makes it, best first."""
+    own = scores[scores.path == path].dropna(subset=metric) if metric in scores else scores[:0]
+    if own.empty:
+        return ""
+    label, form, unit, less = MEASURES[metric]
+    means = own.groupby(["strategy", "alpha"])[metric].mean().sort_values(ascending=less)
+    listed = ", ".join(f"{title(*cell)} {value:{form}}{unit}" for cell, value in means.items())
+    noisy = own[metric.replace("_enhanced", "_noisy")].iloc[0]
+    return f"{label} of this utterance: noisy {noisy:{form}}{unit}; {listed}."
+
+
+def gradients(ratios: pd.Series, cosines: pd.Series) -> str:
+    """Of front-ends by name: how much longer the classification's gradient is, and whether the two agree."""
+    if ratios.empty:
+        return ""
+    longer = ", ".join(f"{ratio:,.3g} times in {name}" for name, ratio in ratios.items())
+    most = cosines.abs().idxmax()
+    return (
+        f"The gradient of the cross-entropy is longer than the enhancement's: {longer}. The cosine between the two, "
+        f"0 where neither task helps the other, is farthest from it in {most}: {cosines[most]:.2f}."
+    )
+
+
+def held_back_costs(scores: pd.DataFrame, data: Data, cell: Cell = (BEST, None), metric: str = "correct") -> str:
+    """What a cell loses in what training has not met."""
+    own = scores[scores.strategy == cell[0]]
+    if own.empty or not (conditions := held_back(own, data)):
+        return ""
+    measure, gained = MEASURES[metric], metric.endswith("_enhanced")
+    value = own[metric] - (own[metric.replace("_enhanced", "_noisy")] if gained else 0)
+    listed = []
+    for condition, unmet in conditions.items():
+        unknown, known = (f"{value[rows].mean():{measure.form}}" for rows in (unmet, ~unmet))
+        listed.append(f"{unknown} with a {condition} that training has not met, {known} with the others")
+    return f"{name(cell)}, {'gain in ' * gained}{measure.label}: {'; '.join(listed)}."
+
+
+def peers(table: pd.DataFrame, metric: str = "pesq_wb") -> str:
+    """Of a table with a row an enhancer, ours marked so: the best of ours and the best of the others."""
+    ours = table.index.str.endswith("(ours)")
+    best = {who: table.loc[rows, metric] for who, rows in (("ours", ours), ("the others", ~ours))}
+    told = [f"{column.idxmax().removesuffix(' (ours)')} ({column.max():.2f})" for column in best.values()]
+    return f"The highest PESQ of ours: {told[0]}; of the others: {told[1]}. Only ours have met such voices and noises."
 
 
 def verdict_count(table: pd.DataFrame) -> str:

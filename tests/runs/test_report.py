@@ -123,7 +123,7 @@ def test_failures_count_utterances_by_reason():
         ["noisy", "pesq_wb", "silent signal", 1],
         ["noisy", "stoi", "too short", 1],
     ]
-    assert words.failed(scores).endswith("\n- stoi of noisy speech: 1 utterance, too short\n")
+    assert words.failed(scores).endswith("\n- STOI of noisy speech: 1 utterance(s), too short\n")
     assert words.failed(scores.assign(failed_noisy="", failed_enhanced="")) == "Every metric was computed."
 
 

@@ -109,3 +109,47 @@ def test_gains_by_snr_have_a_line_a_row(scores):
     told = words.gains_by_snr(scores, "pesq_wb_enhanced")
     assert told.count("\n- ") == 2 and "JT, α = 0.5 changes PESQ by -0." in told
     assert words.gains_by_snr(scores, "pesq_wb_enhanced", alpha=0.1).count("\n- ") == 1
+
+
+def test_training_names_what_was_kept():
+    history = pd.DataFrame({"step": [10, 20, 30], "valid_accuracy": [0.5, 0.8, 0.7], "selected": [False, True, False]})
+    assert words.training({"jt": history}).endswith("\n- JT: step 20 of 30, accuracy 0.800\n")
+    assert words.training({"cascade_clean": pd.DataFrame({"step": []})}) == "Nothing was trained."
+
+
+def test_extremes(scores):
+    graded = scores.assign(correct=np.where(scores.snr_db == 0, 0.5, 0.9))
+    assert words.extremes(graded, "snr_db") == "The lowest accuracy by snr db: 0.0 (0.500); the highest: 20.0 (0.900)."
+    assert (
+        words.extremes(graded[graded.snr_db == 0], "snr_db") == words.extremes(scores, "snr_db", "mse_enhanced") == ""
+    )
+
+
+def test_the_best_row_of_each_measure(scores):
+    said = words.best_rows(scores.assign(lsd_enhanced=np.where(scores.strategy == "jt", 8.0, 9.0)))
+    assert "\n- PESQ: Protected JT, 1.9" in said and "\n- log-spectral distance: JT, α = 0.5, 8.0 dB" in said
+
+
+def test_one_utterance(scores):
+    said = words.utterance(scores, "3.wav")
+    assert said.startswith("PESQ of this utterance: noisy 1.30; Protected JT 1.9") and "JT, α = 0.5 1.1" in said
+    assert words.utterance(scores, "unknown.wav") == ""
+
+
+def test_gradients_and_peers():
+    names = ["JT", "BN"]
+    said = words.gradients(pd.Series([35.4, 841.0], names), pd.Series([0.03, -0.2], names))
+    assert "35.4 times in JT, 841 times in BN" in said and said.endswith("farthest from it in BN: -0.20.")
+    assert words.gradients(pd.Series(dtype=float), pd.Series(dtype=float)) == ""
+    table = pd.DataFrame({"pesq_wb": [1.9, 1.8, 1.3]}, ["Mask (ours)", "GTCRN", "Noisy"])
+    assert "of ours: Mask (1.90); of the others: GTCRN (1.80)" in words.peers(table)
+
+
+def test_what_was_held_back_is_told(scores, monkeypatch):
+    own = scores[scores.strategy == "protected"]
+    monkeypatch.setattr(words, "held_back", lambda scores, data: {"wording": scores.speaker < 10})
+    graded = own.assign(correct=np.where(own.speaker < 10, 0.25, 0.75))
+    said = words.held_back_costs(graded, None)
+    assert said == "Protected JT, accuracy: 0.250 with a wording that training has not met, 0.750 with the others."
+    assert "gain in PESQ: 0.6" in words.held_back_costs(graded, None, metric="pesq_wb_enhanced")
+    assert words.held_back_costs(scores[scores.strategy == "jt"], None) == ""
