@@ -12,13 +12,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import soundfile
 import torch
-import torch.nn.functional as F
-import torchaudio.functional as AF
 from IPython.display import HTML, Audio
 from torch import Tensor
 
 from jointlib import SAMPLE_RATE
-from jointlib.corpora.audio import read_audio, resample
+from jointlib.corpora.audio import loudness_gains, read_audio, resample
 from jointlib.corpora.contaminate import mix
 from jointlib.corpora.noises import Noises
 from jointlib.runs.figures import log_mel, spectrograms
@@ -26,7 +24,6 @@ from jointlib.runs.run import Run, load_run
 from jointlib.strategies import CLASSIFY_WAVE
 
 LONGEST, SHORTEST = 30.0, 0.1  # seconds
-LOUDNESS = -26.0  # LUFS of a loudness-matched channel; lower for all when one of them would clip
 STRENGTHS = torch.linspace(0, 1, 21)  # of the strips
 RANGE_DB = 70.0  # of the spectrograms' colour scale
 open_run = lru_cache(8)(load_run)  # sliders ask for the same runs again and again
@@ -134,18 +131,6 @@ def channels(clean: Tensor, noisy: Tensor, enhanced: Mapping[str, Tensor], resid
     """The player's channels by name: clean, noisy, enhanced A and B, and the residual of one of them, each (T,)."""
     waves = {"clean": clean, "noisy": noisy} | {f"enhanced {lane}": wave for lane, wave in enhanced.items()}
     return waves | ({"residual": noisy - enhanced[residual_of]} if residual_of in enhanced else {})
-
-
-def loudness_gains(waves: Mapping[str, Tensor]) -> dict[str, float]:
-    """Gains by channel that bring waves (T,) to one loudness (ITU-R BS.1770), lower for all when one would clip."""
-    samples = torch.stack(list(waves.values()))  # (N, T)
-    long_enough = F.pad(samples, (0, max(0, SAMPLE_RATE // 2 - samples.shape[1])))  # BS.1770 wants 0.4 s
-    loudness = AF.loudness(long_enough[:, None], SAMPLE_RATE).nan_to_num(LOUDNESS, neginf=LOUDNESS)  # NaN: inaudible
-    gains = dict(zip(waves, (10 ** ((LOUDNESS - loudness) / 20)).tolist(), strict=True))
-    if "residual" in waves:
-        gains["residual"] = gains["noisy"]  # it must sound as loud as what was removed
-    peak = max(0.99, *(gains[name] * float(wave.abs().max()) for name, wave in waves.items()))
-    return {name: gain * 0.99 / peak for name, gain in gains.items()}
 
 
 def player_sound(waves: Mapping[str, Tensor]) -> dict[str, Any]:

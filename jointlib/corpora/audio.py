@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
@@ -10,6 +11,7 @@ import numpy as np
 import scipy.signal
 import soundfile
 import torch
+import torch.nn.functional as F
 import torchaudio.functional as AF
 from torch import Tensor
 
@@ -18,6 +20,7 @@ from jointlib import SAMPLE_RATE
 CONTAINERS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "OGG", "MP3")  # that tell their end
 RATES = (1000, 1_000_000)  # Hz
 LONGEST = 2**29  # samples of all channels, 2 GiB as float32: 9 hours at 16 kHz
+LOUDNESS = -26.0  # LUFS of waves that are brought to one loudness; lower for all when one of them would clip
 LOUDEST = 100.0  # of full scale; beyond are integers in a file of floats, or no audio
 # torchaudio's documented equivalent of resampy's "kaiser_best"
 _SINC = {"lowpass_filter_width": 64, "rolloff": 0.9475937167399596, "beta": 14.769656459379492}
@@ -117,3 +120,15 @@ def resample(wave: Tensor, sample_rate: int, new_rate: int = SAMPLE_RATE) -> Ten
     padded = torch.nn.functional.pad(wave, (0, seconds * sample_rate - wave.shape[-1])).numpy()
     resampled = scipy.signal.resample(padded, seconds * new_rate, axis=-1).astype(np.float32)
     return torch.from_numpy(resampled[..., : math.ceil(wave.shape[-1] * new_rate / sample_rate)])
+
+
+def loudness_gains(waves: Mapping[str, Tensor]) -> dict[str, float]:
+    """Gains by channel that bring waves (T,) to one loudness (ITU-R BS.1770), lower for all when one would clip."""
+    samples = torch.stack(list(waves.values()))  # (N, T)
+    long_enough = F.pad(samples, (0, max(0, SAMPLE_RATE // 2 - samples.shape[1])))  # BS.1770 wants 0.4 s
+    loudness = AF.loudness(long_enough[:, None], SAMPLE_RATE).nan_to_num(LOUDNESS, neginf=LOUDNESS)  # NaN: inaudible
+    gains = dict(zip(waves, (10 ** ((LOUDNESS - loudness) / 20)).tolist(), strict=True))
+    if "residual" in waves:
+        gains["residual"] = gains["noisy"]  # it must sound as loud as what was removed
+    peak = max(0.99, *(gains[name] * float(wave.abs().max()) for name, wave in waves.items()))
+    return {name: gain * 0.99 / peak for name, gain in gains.items()}

@@ -174,7 +174,7 @@ def verdicts(scores: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.DataF
         theirs = " against ".join(f"{_published(claim.metric, cell):.3g}" for cell in (claim.better, claim.worse))
         if about is None:
             rows.append((claim.text, theirs, "", "cannot be tested: not run"))
-        elif next(corrected) >= 0.05:
+        elif not next(corrected) < 0.05:  # NaN: a single test speaker
             rows.append((claim.text, theirs, _shown(about), "undecided"))
         else:
             verdict = "held" if about["difference"] > 0 else "not held: the reverse"

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from latex2mathml.converter import convert
+from markupsafe import Markup
 from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 
@@ -40,3 +42,9 @@ def write_page(notebook: Path) -> Path:
     target = notebook.with_suffix(".html")
     write_atomically(target, page.encode())
     return target
+
+
+def in_html(text: str) -> Markup:
+    """Markdown as HTML; HTML and scripts within it are shown as what they are, text."""
+    renderer = IPythonRenderer(escape=True, allow_harmful_protocols=False, exclude_anchor_links=True)
+    return Markup(MarkdownWithMath(renderer=renderer).render(text))

@@ -1,34 +1,141 @@
-"""What a profile's runs come to, on one page."""
+"""What a profile's runs come to, on one page: the answer, the runs themselves, and the walk through the notebooks."""
 
+import base64
+import io
+import re
+from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
-from jinja2 import Environment
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from jointlib.config import Config
-from jointlib.runs.scores import read_scores, remarks
+from jointlib.runs import figures, words
+from jointlib.runs.card import CARD, model_card, origin
+from jointlib.runs.comparisons import dominance, one_change_at_a_time, verdicts
+from jointlib.runs.examples import page_data
+from jointlib.runs.explorer import table_and_plot
+from jointlib.runs.folder import list_runs
+from jointlib.runs.pages import in_html
+from jointlib.runs.scores import compared_runs, read_run, remarks
 from jointlib.runs.tables import TABLES, differences, overview, paper_table
-from jointlib.support.files import write_atomically
+from jointlib.strategies import STRATEGIES
+from jointlib.support.files import read_json, write_atomically
+
+_BROWSER = Path(__file__).with_name("browser")
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(_BROWSER), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+)
 
 
 def write_report(config: Config) -> Path:
-    """Write report.html: tables, figures and links to the executed notebooks of a profile. Returns its path."""
-    folder, scores = config.summary, read_scores(config)
-    tables = {f"Table {number}. {table.caption}": paper_table(scores, number) for number, table in TABLES.items()}
-    tables |= {"All runs": overview(scores)}
-    if len(found := remarks(scores)):
-        tables |= {"† Classifiers that have learnt nothing": found.to_frame()}
-    tables |= {"What differs from the paper": differences(config)}
-    template = Environment(autoescape=True, trim_blocks=True).from_string(
-        Path(__file__).with_name("report.html").read_text(encoding="utf-8")
+    """Write report.html of a profile, and card.md (see `card.model_card`) into each of its runs. Returns the page.
+
+    Raises what `scores.compared_runs`, `scores.read_run` and `examples.page_data` raise.
+    """
+    runs = _in_order(compared_runs(config))
+    each = {folder: read_run(folder) for folder in runs.folder}
+    scores = pd.concat(each.values(), ignore_index=True)
+    for folder in runs.folder:
+        write_atomically(folder / CARD, model_card(folder).encode())
+    figures.use_style()
+    pages = {file.stem for file in (config.summary / "notebooks").glob("*.html")}
+    page = _TEMPLATES.get_template("report.html").render(
+        title=f"Results of profile {config.profile}" + (f", {config.variant}" if config.variant else ""),
+        answers=answers(scores),
+        facts=facts(config, runs),
+        trade_off=_drawn(figures.trade_off(scores)),
+        figures={file.stem for file in (config.summary / "figures").glob("*.png")},
+        notebooks=pages,
+        cells=[folder.name for folder in _in_order(list_runs(config.folder)).folder if folder.name in pages],
+        tables={name: _table(table) for name, table in _tables(config, scores).items()},
+        seen={name: in_html(text) for name, text in _sentences(scores).items()},
+        explorer=table_and_plot(runs),
+        data=page_data(config, runs, each),
+        several=runs.seed.nunique() > 1,
+        embedded=config.embedded is not None,
+        captions={number: table.caption for number, table in TABLES.items()},
     )
+    write_atomically(config.summary / "report.html", page.encode())
+    return config.summary / "report.html"
+
+
+def answers(scores: pd.DataFrame) -> list[Markup]:
+    """The answers that the scores give, a paragraph each; right where nothing is significant, too."""
+    found = [
+        words.verdict_count(verdicts(scores)),
+        words.best_of_all(scores, "correct", ("classifier_noisy", None)),
+        words.best_of_all(scores, "pesq_wb_enhanced", words.NOISY),
+        words.best_model(dominance(scores)),
+    ]
+    return [in_html(text) for text in found if text]
+
+
+def facts(config: Config, runs: pd.DataFrame) -> dict[str, Markup]:
+    """What the runs were made of and with: how many, seeds, corpus, machines and commits; and the date of the page."""
+    records = [read_json(folder / "record.json", "commit", "device", "platform") for folder in runs.folder]
+    commits, devices, platforms = (
+        _several(record[name] or "unknown" for record in records) for name in ("commit", "device", "platform")
+    )
+    texts = {
+        "Runs": f"{len(runs)}, of {len(runs[['strategy', 'alpha']].drop_duplicates())} cells",
+        "Seeds": _several(map(str, runs.seed)),
+        "Training": f"{config.steps:,} steps each, {runs.core_seconds.sum() / 60:,.0f} core-minutes in all",
+        "Corpus": origin(config),
+        "Machine": f"{devices}; {platforms}",
+        "Commit": commits,
+        "Page written": date.today().isoformat(),
+    }
+    return {name: in_html(text) for name, text in texts.items()}
+
+
+def _several(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+def _in_order(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs in the order of the table of strategies, then by alpha and seed."""
+    places = runs.strategy.map(list(STRATEGIES).index)
+    return runs.assign(place=places).sort_values(["place", "alpha", "seed"], ignore_index=True).drop(columns="place")
+
+
+def _tables(config: Config, scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    steps = one_change_at_a_time(scores).round(4)
+    tables = {"verdicts": verdicts(scores), "dominance": dominance(scores), "steps": steps}
+    tables = {name: table.set_index(table.columns[0]) for name, table in tables.items()}
+    tables |= {"overview": overview(scores), "guessing": remarks(scores).to_frame(), "setup": differences(config)}
+    return tables | {f"paper {number}": paper_table(scores, number) for number in TABLES}
+
+
+def _table(table: pd.DataFrame) -> Markup:
+    """A table as HTML, each interval in one piece; empty without rows."""
     with pd.option_context("display.max_colwidth", None):
-        page = template.render(
-            title=f"Results of profile {config.profile}",
-            tables={caption: Markup(table.to_html(border=0)) for caption, table in tables.items()},
-            figures=sorted(file.stem for file in folder.glob("figures/*.png")),
-            notebooks=sorted(file.stem for file in folder.glob("notebooks/*.html")),
-        )
-    write_atomically(folder / "report.html", page.encode())
-    return folder / "report.html"
+        shown = table.to_html(border=0, index_names=False) if len(table) else ""
+    shown = re.sub(r"(\[[-+.\de, ]+\])", r'<span class="bounds">\1</span>', shown)
+    return Markup(shown.replace("<td>not run", '<td class="pale">not run'))
+
+
+def _sentences(scores: pd.DataFrame) -> dict[str, str]:
+    """What the tables and figures show, in Markdown, by chapter."""
+    noisy = scores.drop_duplicates("path")
+    damage = noisy[["snr_db", "pesq_wb_noisy", "stoi_noisy"]].set_axis(["snr_db", "pesq_wb", "stoi"], axis=1)
+    return {
+        "noise": words.noise_damage(damage),
+        "baselines": words.baselines(scores),
+        "corner": words.corner(scores),
+        "gains": words.gains_by_snr(scores, "si_sdr_enhanced"),
+        "ladder": words.ladder(scores),
+        **{f"paper {number}": words.best_cell(scores, number) for number in TABLES},
+    }
+
+
+def _drawn(figure: Figure) -> str:
+    """A figure as the address of an image that holds it."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    plt.close(figure)
+    return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"

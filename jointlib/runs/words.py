@@ -127,6 +127,20 @@ def best_cell(scores: pd.DataFrame, number: int) -> str:
     return f"The best of {len(found)} cells is {shown}. {versus(scores, metric, cell, unprocessed)}"
 
 
+def best_of_all(scores: pd.DataFrame, metric: str, rival: Cell) -> str:
+    """The best of all cells that are tested on noisy speech, and whether it is better than `rival`."""
+    found = cells(scores[scores.strategy.map(lambda name: STRATEGIES[name].test_input == "noisy")], metric)
+    if found.empty:
+        return ""
+    measure = MEASURES[metric]
+    best = found.loc[found.value.idxmin() if measure.less_is_better else found.value.idxmax()]
+    cell = (best.strategy, None if STRATEGIES[best.strategy].alpha is not None else best.alpha)
+    reached = (
+        f"Of {len(found)} cells **{name(cell)}** is best in {measure.label}, {best.value:{measure.form}}{measure.unit}."
+    )
+    return f"{reached} {versus(scores, metric, cell, rival) if cell != rival else ''}".strip()
+
+
 def corner(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
     """Which cells are better, by the intervals, than doing nothing: listening to the noisy input, and reading it with
     a classifier that was trained on noisy speech."""
@@ -276,7 +290,7 @@ def best_model(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
     won = int((table["not worse, and better"] == "yes").sum())
-    return f"{STRATEGIES[BEST].title} has both against {won} of {len(table)} rows."
+    return f"{STRATEGIES[BEST].title} is not worse in accuracy, and better in quality, than {won} of {len(table)} rows."
 
 
 def mistakes(scores: pd.DataFrame) -> str:

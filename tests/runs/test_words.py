@@ -72,7 +72,10 @@ def test_gain_by_snr(scores):
 
 def test_claims_and_rows_are_counted(scores):
     assert words.verdict_count(verdicts(scores)) == "Of 9 claims of the paper: 2 held, 1 undecided, 6 cannot be tested."
-    assert words.best_model(dominance(scores)) == "Protected JT has both against 3 of 3 rows."
+    assert (
+        words.best_model(dominance(scores))
+        == "Protected JT is not worse in accuracy, and better in quality, than 3 of 3 rows."
+    )
     assert words.best_model(dominance(scores[scores.strategy == "jt"])) == ""
 
 
