@@ -1,4 +1,4 @@
-"""``python -m jointlib.runs.enhance RUN INPUT OUTPUT``: enhance and classify files with a finished run."""
+"""``jointlib enhance RUN INPUT OUTPUT``: enhance and classify files with a finished run."""
 
 import csv
 import os
@@ -19,6 +19,7 @@ from jointlib.support.progress import Progress
 
 ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus", ".aif"}
 CLASSIFIED = ("intent", "probability", "runner_up", "runner_up_probability")
+EXAMPLE = "example:\n  jointlib enhance results/quick/runs/bn_alpha0.5_seed0 recordings enhanced"
 
 
 def enhance_file(run: Run, source: Path, target: Path) -> dict[str, object]:
@@ -140,19 +141,15 @@ def _bound_memory() -> None:
 
 @command
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = command_line("jointlib.runs.enhance", "Enhance and classify audio.")
+    """``jointlib enhance``."""
+    parser = command_line("enhance", "Enhance and classify audio files with a finished run.", EXAMPLE)
     parser.add_argument("run", type=Path, help="folder of a finished run, e.g. results/quick/runs/jt_alpha0.5_seed0")
     parser.add_argument("input", type=Path, help="an audio file, or a folder of them")
     parser.add_argument("output", type=Path, help="folder for the enhanced wavs and predictions.csv, which is added to")
-    parser.add_argument("--device", default="auto", help="auto (the GPU if there is one), cpu, cuda, cuda:1")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, or auto: the GPU if there is one")
     given = parser.parse_args(arguments)
     run = load_run(given.run, given.device)
     if run.config.torch_device.type == "cpu":
         _bound_memory()
     table = enhance_folder(run, given.input, given.output)
     print(f"{len(table)} file(s) -> {given.output / 'predictions.csv'}")
-
-
-if __name__ == "__main__":
-    main()

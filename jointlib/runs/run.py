@@ -118,6 +118,16 @@ def load_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
     FileNotFoundError: no finished run there. UnusableFile names the file that cannot be used; nothing is ever executed.
     ConfigError: there is no such device.
     """
+    run = load_plain_run(folder, device)
+    if run.config.torch_device.type == "cpu":
+        fast_cpu(run.model)
+    if isinstance(getattr(run.model, "frontend", None), WaveUNet):
+        enhance_in_tiles(run.model.frontend)
+    return run
+
+
+def load_plain_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
+    """The same with the network as the method's files have it, which takes more time and memory; raises the same."""
     folder = Path(folder)
     if not finished(folder):
         missing = ", ".join(name for name in FILES if not (folder / name).is_file())
@@ -133,9 +143,4 @@ def load_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
     except RuntimeError as error:
         differing = " ".join(str(error).split())[:400]
         raise UnusableFile(f"{folder / 'weights.safetensors'}: does not fit config.json ({differing})") from error
-    model = model.to(config.torch_device).eval()
-    if config.torch_device.type == "cpu":
-        fast_cpu(model)
-    if isinstance(getattr(model, "frontend", None), WaveUNet):
-        enhance_in_tiles(model.frontend)
-    return Run(folder, config, intents, model)
+    return Run(folder, config, intents, model.to(config.torch_device).eval())
