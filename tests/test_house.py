@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -109,6 +111,12 @@ def test_notebooks_are_clean_and_take_parameters(path):
     assert not any("class " in "".join(cell["source"]) for cell in code)
     text = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     assert "**Question.**" in text and "## What to try next" in text
+
+
+def test_jupyter_is_told_of_root_and_of_nobody_else():
+    command = ["make", "--no-print-directory", "-n", "-o", ".venv/installed", "-C", str(ROOT), "lab"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "--ServerApp.ip=127.0.0.1" in printed and ("--allow-root" in printed) == (os.getuid() == 0)
 
 
 def test_nothing_that_was_sent_is_executed():
