@@ -8,6 +8,9 @@ export OMP_NUM_THREADS ?= 1
 # Whatever a user's own Jupyter settings say: no other machine gets in, and no page without the token.
 TOKEN := $(shell $(PYTHON) -c "import secrets; print(secrets.token_hex(24))")
 
+# Jupyter wants to be told that root, who is all there is in a container, is meant.
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
 .PHONY: reproduce test lab page bench
 
 reproduce: .venv/installed
@@ -20,7 +23,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest
 
 lab: .venv/installed
-	$(BIN)/jupyter lab --notebook-dir notebooks --ServerApp.ip=127.0.0.1 --IdentityProvider.token=$(TOKEN) $(LAB)
+	$(BIN)/jupyter lab --notebook-dir notebooks --ServerApp.ip=127.0.0.1 --IdentityProvider.token=$(TOKEN) $(ROOT) $(LAB)
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks

@@ -7,7 +7,10 @@ config, the method, support; fast_cpu knows the method only, and runs swaps it i
 import signal
 import sys
 
-if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+if (
+    "".join(sys.argv[:1]).rpartition("/")[2] in ("-m", "jointlib")
+    and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+):
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a command that is still being loaded ends at Ctrl-C without a word
 
 SAMPLE_RATE = 16_000  # Hz, of everything inside the library

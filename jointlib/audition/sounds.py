@@ -20,7 +20,7 @@ from jointlib.corpora.audio import loudness_gains, read_audio, resample
 from jointlib.corpora.contaminate import mix
 from jointlib.corpora.noises import Noises
 from jointlib.runs.figures import log_mel, spectrograms
-from jointlib.runs.run import Run, load_run
+from jointlib.runs.run import Run, add_observation, load_run, matching_gain
 from jointlib.strategies import CLASSIFY_WAVE
 
 LONGEST, SHORTEST = 30.0, 0.1  # seconds
@@ -49,8 +49,8 @@ class Enhanced(NamedTuple):
     classifier: Run | None
 
     def at(self, strength: float | Tensor) -> Tensor:
-        """Observation adding: strength * wave + (1 - strength) * noisy, (T,); (S, T) for strengths (S, 1)."""
-        return strength * self.wave + (1 - strength) * self.noisy
+        """`add_observation` at a strength, (T,); (S, T) for strengths (S, 1)."""
+        return add_observation(self.wave, self.noisy, strength)
 
     def classify(self, waves: Tensor) -> Tensor:
         """Probabilities (S, classes) that `classifier` gives to waves (S, T) such as those of `at`."""
@@ -93,7 +93,7 @@ def enhance(run: Run, noisy: Tensor, listener: Run | None = None) -> Enhanced:
     classifier = run if type(run.model) in CLASSIFY_WAVE else listener
     if wave is None:
         return Enhanced(run, noisy, noisy, 1.0, probabilities, classifier)
-    gain = float(wave @ noisy / wave.square().sum().clamp_min(1e-12)) or 1.0
+    gain = matching_gain(wave, noisy)
     return Enhanced(run, noisy, wave * gain, gain, probabilities, classifier)
 
 

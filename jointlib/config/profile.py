@@ -56,7 +56,11 @@ def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config
     scope = {name: value for name, value in scope.items() if _literal(value) and name not in constants}
     if small := [name for name in scope if name in _FIELDS]:
         raise ConfigError(f"parameters of a notebook are written in capitals: {', '.join(small).upper()}")
-    given = {name.lower(): value for name, value in scope.items() if name.isupper() and name not in own}
+    given = {name: value for name, value in scope.items() if name.isupper() and name not in own}
+    known = {"PROFILE", *own, *(name.upper() for name in _SETTABLE)}
+    if strange := [name for name in given if name not in known]:
+        raise ConfigError("; ".join(unknown("parameter", name, known) for name in strange))
+    given = {name.lower(): value for name, value in given.items()}
     unset = {name for name, entry in _FIELDS.items() if type(None) not in get_args(entry.annotation)}
     given = {name: value for name, value in given.items() if value is not None or name not in unset}
     return load_config(given.pop("profile"), **given)

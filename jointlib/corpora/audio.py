@@ -22,6 +22,7 @@ RATES = (1000, 1_000_000)  # Hz
 LONGEST = 2**29  # samples of all channels, 2 GiB as float32: 9 hours at 16 kHz
 LOUDNESS = -26.0  # LUFS of waves that are brought to one loudness; lower for all when one of them would clip
 LOUDEST = 100.0  # of full scale; beyond are integers in a file of floats, or no audio
+Wave = np.ndarray | Tensor
 # torchaudio's documented equivalent of resampy's "kaiser_best"
 _SINC = {"lowpass_filter_width": 64, "rolloff": 0.9475937167399596, "beta": 14.769656459379492}
 
@@ -104,6 +105,27 @@ def _promises(content: bytes) -> tuple[int, int]:
         end = place + 4 + wide + number(place + 4, wide)
     # who writes to a pipe does not know the end yet, and puts 0, 0x7FFFxxxx, 0xFFFFFFFF or -1 there
     return 0 if 0x7FFF0000 <= end < 2**32 + 2**16 or end > 2**62 else end, promised
+
+
+def mono(wave: Wave) -> Tensor:
+    """A wave (T,), or channels (C, T), which are averaged as by `read_audio`: float32 (T,) on the CPU.
+
+    Floats of any size have a full scale of 1; int8, int16 and int32 are divided by theirs, as soundfile does.
+    ValueError: another type or shape; (T, C) is one, as soundfile reads several channels: hand on its transpose.
+    """
+    if isinstance(wave, Tensor):
+        wave = (wave.float() if wave.is_floating_point() else wave).detach().cpu().numpy()
+    if not isinstance(wave, np.ndarray):
+        raise ValueError(f"a wave as a {type(wave).__name__}; expected a numpy array or a torch tensor")
+    if wave.ndim not in (1, 2) or (wave.ndim == 2 and not 0 < wave.shape[0] <= wave.shape[1]):
+        raise ValueError(f"a wave of shape {wave.shape}; expected (T,), or (C, T) for C channels, not (T, C)")
+    if wave.dtype.kind != "f" and wave.dtype.name not in ("int8", "int16", "int32"):
+        raise ValueError(f"a wave of {wave.dtype}; expected floats, int8, int16 or int32")
+    with np.errstate(over="ignore"):  # whoever uses it finds what is not finite
+        samples = wave.astype(np.float32)
+    if wave.dtype.kind == "i":
+        samples /= 2 ** (8 * wave.dtype.itemsize - 1)
+    return torch.from_numpy(samples if wave.ndim == 1 else samples.mean(axis=0))
 
 
 def resample(wave: Tensor, sample_rate: int, new_rate: int = SAMPLE_RATE) -> Tensor:

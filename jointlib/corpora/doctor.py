@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from jointlib import SAMPLE_RATE
+from jointlib.config import Config, load_config
+from jointlib.corpora.batches import AUDIO_CACHE, load_data, sources
 from jointlib.corpora.corpus import CorpusError, first_few, in_words, read_all
 from jointlib.corpora.noises import Noises, check_disjoint, noise_files
 from jointlib.corpora.packed import PackedAudio
@@ -39,13 +41,15 @@ SPEECH_ODDITIES = {
     "onset > 1": "silent for the first {onset:.2f} s; a clip of that length (clip_seconds) is refused",
     "transcription != stripped": "transcription {transcription!r} begins or ends with a blank",
 }
+SIZES = {"utterances": "utterance(s)", "files": "noise(s)"}  # of the facts
+EXAMPLE = "examples:\n  jointlib doctor --profile mine.yaml\n  jointlib doctor path/to/speech"
 
 
 @dataclass
 class Diagnosis:
     """What was found: a table of facts, errors (nothing is trained with them) and warnings, a line each."""
 
-    root: Path
+    root: Path | str
     facts: pd.DataFrame
     errors: list[str]
     warnings: list[str]
@@ -116,16 +120,37 @@ def _measured(table: pd.DataFrame, audio: PackedAudio, oddities: dict[str, str])
     return table, lines
 
 
+def examine_profile(config: Config) -> list[Diagnosis]:
+    """Examine what a profile would be trained on, and load it as training does; raises as `sources`."""
+    speech, noise = sources(config)
+    found = [examine_speech(speech, AUDIO_CACHE), examine_noise(noise, AUDIO_CACHE)]
+    if not any(diagnosis.errors for diagnosis in found):
+        try:
+            load_data(config)
+        except CorpusError as error:  # what only this profile objects to: types of noise, clip_seconds
+            found.append(Diagnosis(f"profile {config.profile}", pd.DataFrame(), error.problems, []))
+    return found
+
+
+def summary(found: Sequence[Diagnosis]) -> str:
+    """How many problems there are, and in how much speech and noise."""
+    counts = {"error(s)": sum(len(one.errors) for one in found), "warning(s)": sum(len(one.warnings) for one in found)}
+    problems = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "no problem found"
+    sums = {name: sum(one.facts.loc[name].sum() for one in found if name in one.facts.index) for name in SIZES}
+    return f"{problems}: " + ", ".join(f"{size:,} {SIZES[name]}" for name, size in sums.items() if size)
+
+
 @command
 def main(arguments: Sequence[str] | None = None) -> None:
-    """``python -m jointlib.corpora.doctor PATH``: print what a folder holds; the exit status is 1 if it has errors."""
-    parser = command_line("jointlib.corpora.doctor", __doc__)
-    parser.add_argument("path", type=Path, help="speech as Fluent Speech Commands is laid out, or noise as MS-SNSD is")
-    parser.add_argument("--cache", type=Path, help="where read audio is kept; beside PATH by default")
-    found = examine(**vars(parser.parse_args(arguments)))
-    print("\n\n".join(map(str, found)))
+    """``jointlib doctor``: print what speech and noise hold; the exit status is 1 if there are errors."""
+    parser = command_line("doctor", "Examine speech and noise: what they hold, and all that is wrong or odd.", EXAMPLE)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("path", nargs="?", help="speech as Fluent Speech Commands is laid out, or noise as MS-SNSD is")
+    what.add_argument("--profile", help="or all that this one is trained on, by its name or the path of a YAML file")
+    parser.add_argument("--cache", type=Path, help="where the audio that was read is kept (default: beside PATH)")
+    given = vars(parser.parse_args(arguments))
+    if "profile" in given and "cache" in given:
+        parser.error("--cache goes with PATH")
+    found = examine_profile(load_config(given["profile"])) if "profile" in given else examine(**given)
+    print("\n\n".join([*map(str, found), summary(found)]))
     raise SystemExit(int(any(diagnosis.errors for diagnosis in found)))
-
-
-if __name__ == "__main__":
-    main()

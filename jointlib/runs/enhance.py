@@ -1,4 +1,4 @@
-"""``python -m jointlib.runs.enhance RUN INPUT OUTPUT``: enhance and classify files with a finished run."""
+"""``jointlib enhance RUN INPUT OUTPUT``: enhance and classify files with a finished run."""
 
 import csv
 import os
@@ -13,21 +13,25 @@ import soundfile
 
 from jointlib.corpora.audio import read_audio
 from jointlib.runs.run import Run, load_run
+from jointlib.strategies import CLASSIFY_WAVE
 from jointlib.support.command import MISHAPS, command, command_line
 from jointlib.support.files import UnusableFile, write_csv, write_wav
 from jointlib.support.progress import Progress
 
 ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus", ".aif"}
 CLASSIFIED = ("intent", "probability", "runner_up", "runner_up_probability")
+EXAMPLE = "example:\n  jointlib enhance results/quick/runs/bn_alpha0.5_seed0 recordings enhanced --strength 0.7"
 
 
-def enhance_file(run: Run, source: Path, target: Path) -> dict[str, object]:
+def enhance_file(run: Run, source: Path, target: Path, strength: float = 1.0) -> dict[str, object]:
     """Write the enhanced file, a 16-bit mono wav at the input's rate, length and level, and classify it.
+
+    `strength` is that of `Run.process`: 0 is the input, 1 all of the enhancement.
 
     Returns: file and, where the run classifies, intent, probability, runner_up, runner_up_probability.
     """
     wave, sample_rate = read_audio(source)
-    enhanced, probabilities = run.process(wave, sample_rate)
+    enhanced, probabilities = run.process(wave, sample_rate, strength=strength)
     if enhanced is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_wav(target, enhanced, sample_rate)
@@ -36,11 +40,11 @@ def enhance_file(run: Run, source: Path, target: Path) -> dict[str, object]:
     return {"file": _name(source), **dict(zip(CLASSIFIED, found, strict=False))}
 
 
-def enhance_folder(run: Run, source: Path, output: Path) -> pd.DataFrame:
+def enhance_folder(run: Run, source: Path, output: Path, strength: float = 1.0) -> pd.DataFrame:
     """Process a file, or every audio file below a folder, into `output`, and add them to predictions.csv there.
 
     Nothing is replaced but what predictions.csv says was made of the same file, and the rows of such files. What is no
-    audio by its ending, no regular file or lies in `output` is skipped, and named on stderr.
+    audio by its ending, no regular file or lies in `output` is skipped, and named on stderr, as is what the run lacks.
 
     Returns: a row per file, as `enhance_file`.
     Raises FileNotFoundError: no audio there. UnusableFile: predictions.csv is none of ours. ValueError: `output` is
@@ -51,6 +55,8 @@ def enhance_folder(run: Run, source: Path, output: Path) -> pd.DataFrame:
     output.mkdir(parents=True, exist_ok=True)
     earlier = _read_predictions(predictions)
     enhances, classifies = (hasattr(run.model, part) for part in ("frontend", "backend"))
+    for line in _caveats(run, strength):
+        print(f"{run.folder.name} {line}", file=sys.stderr)
     columns = dict.fromkeys([*earlier, *(CLASSIFIED if classifies else ())])
     write_csv(predictions, earlier.reindex(columns=list(columns)))
     made_of, inputs = set(earlier.file), {_identity(file) for file in files}
@@ -63,7 +69,7 @@ def enhance_folder(run: Run, source: Path, output: Path) -> pd.DataFrame:
                     ours = _name(file) in made_of
                     if enhances and target.exists() and (not ours or _identity(target) in inputs):
                         raise FileExistsError(f"{target} is there, and not made of it; choose another output folder")
-                    rows.append(enhance_file(run, file, target))
+                    rows.append(enhance_file(run, file, target, strength))
                 except MISHAPS as error:
                     problem = str(error).removeprefix(f"{file}: ") or "not enough memory"
                     problems.append(" ".join(f"{file}: {problem}".split()))
@@ -76,6 +82,19 @@ def enhance_folder(run: Run, source: Path, output: Path) -> pd.DataFrame:
     if problems:
         raise ValueError("\n".join([f"{len(problems)} problem(s); {len(rows)} file(s) are done", *problems]))
     return pd.DataFrame(rows)
+
+
+def _caveats(run: Run, strength: float) -> list[str]:
+    """What must not be expected of a run at this strength."""
+    enhances, classifies = (hasattr(run.model, part) for part in ("frontend", "backend"))
+    told = {
+        "does not enhance: no wav is written": not enhances,
+        "does not classify: predictions.csv says nothing of intents": not classifies,
+        "does not read the enhanced wave alone: what it classifies is the same at any strength": (
+            strength < 1 and enhances and classifies and type(run.model) not in CLASSIFY_WAVE
+        ),
+    }
+    return [line for line, applies in told.items() if applies]
 
 
 def _find(source: Path, output: Path) -> tuple[list[Path], list[str]]:
@@ -140,19 +159,19 @@ def _bound_memory() -> None:
 
 @command
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = command_line("jointlib.runs.enhance", "Enhance and classify audio.")
+    """``jointlib enhance``."""
+    parser = command_line("enhance", "Enhance and classify audio files with a finished run.", EXAMPLE)
     parser.add_argument("run", type=Path, help="folder of a finished run, e.g. results/quick/runs/jt_alpha0.5_seed0")
     parser.add_argument("input", type=Path, help="an audio file, or a folder of them")
     parser.add_argument("output", type=Path, help="folder for the enhanced wavs and predictions.csv, which is added to")
-    parser.add_argument("--device", default="auto", help="auto (the GPU if there is one), cpu, cuda, cuda:1")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, or auto: the GPU if there is one")
+    strength = "how much of the enhancement: 0 is the input, 1 all of it; in between the input is added back"
+    parser.add_argument("--strength", type=float, default=1.0, help=strength)
     given = parser.parse_args(arguments)
+    if not 0 <= given.strength <= 1:
+        parser.error(f"--strength {given.strength}: must be 0 to 1")
     run = load_run(given.run, given.device)
     if run.config.torch_device.type == "cpu":
         _bound_memory()
-    table = enhance_folder(run, given.input, given.output)
+    table = enhance_folder(run, given.input, given.output, given.strength)
     print(f"{len(table)} file(s) -> {given.output / 'predictions.csv'}")
-
-
-if __name__ == "__main__":
-    main()

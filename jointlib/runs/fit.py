@@ -1,8 +1,10 @@
 """fit(config): one run, trained, evaluated and written. Interrupted and started again, it ends the same."""
 
+import json
 import math
 import re
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -38,6 +40,8 @@ from jointlib.strategies import STRATEGIES, Observed, freeze, parents
 from jointlib.support.command import command, command_line
 from jointlib.support.files import read_json, remove_partial, write_atomically, write_csv, write_json
 from jointlib.train import Checkpoint, choose_observation, train
+
+EXAMPLE = "example:\n  jointlib train --profile quick --strategy jt --alpha 0.1 --set steps=300 'snr_db=[0, 5]'"
 
 
 def fit(config: Config, data: Data | None = None) -> Path:
@@ -132,20 +136,27 @@ def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) ->
 
 @command
 def main(arguments: Sequence[str] | None = None) -> None:
-    """``python -m jointlib.runs.fit --profile quick --strategy jt --alpha 0.5 --seed 0 [--set NAME=VALUE ...]``."""
-    parser = command_line("jointlib.runs.fit", "Train and evaluate one run.")
-    parser.set_defaults(set=[])
-    parser.add_argument("--profile", help="a profile's name, or the path of a YAML file; quick by default")
-    parser.add_argument("--strategy", help=", ".join(STRATEGIES))
-    parser.add_argument("--alpha", type=float, help="weight of the MSE")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--set", nargs="+", action="extend", metavar="NAME=VALUE", help="any other field of Config")
+    """``jointlib train``."""
+    parser = command_line("train", "Train and evaluate one run, and print its folder.", f"{EXAMPLE}\n\n{_fields()}")
+    parser.add_argument("--profile", help="a profile's name, or the path of a YAML file (default: quick)")
+    parser.add_argument("--strategy", help=f"{', '.join(STRATEGIES)} (default: the profile's)")
+    parser.add_argument(
+        "--alpha", type=float, help="weight of enhancement in the loss, 0 to 1 (default: the profile's)"
+    )
+    parser.add_argument("--seed", type=int, help="(default: the profile's)")
+    parser.add_argument("--set", nargs="+", action="extend", metavar="NAME=VALUE", help="any other field, see below")
     given = vars(parser.parse_args(arguments))
-    folder = fit(load_config(**read_settings(given.pop("set"), given)))
+    folder = fit(load_config(**read_settings(given.pop("set", []), given)))
     if remark := read_metrics(folder)["remark"]:
         print(f"The classifier has learnt nothing: {remark}", file=sys.stderr)
     print(folder)
 
 
-if __name__ == "__main__":
-    main()
+def _fields() -> str:
+    """What ``--set`` takes beside the options, with the defaults of Config in YAML."""
+    others = {"profile", "variant", "strategy", "alpha", "seed", "strategies", "alphas", "seeds"}  # the last: a grid's
+    plain, compact = Config(profile="plain"), json.JSONEncoder(separators=(",", ":")).encode
+    values = {name: getattr(plain, name) for name in Config.model_fields if name not in others}
+    pairs = [f"{name}={value if isinstance(value, str) else compact(value)}" for name, value in values.items()]
+    lines = textwrap.wrap("  ".join(pairs), 100, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(["fields for --set, as published (a profile may set others):", *lines])

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from jointlib import SAMPLE_RATE
 from jointlib.config import Config
-from jointlib.corpora.audio import resample
+from jointlib.corpora.audio import Wave, mono, resample
 from jointlib.corpora.contaminate import LEVEL_DB
 from jointlib.fast_cpu.swap import fast_cpu
 from jointlib.runs.folder import FILES, finished, read_config, read_weights
@@ -55,6 +55,16 @@ def save_memory(model: nn.Module) -> nn.Module:
     return model
 
 
+def matching_gain(enhanced: Tensor, noisy: Tensor) -> float:
+    """The gain that brings an enhanced wave (T,) closest to the noisy one (T,): JT leaves level and sign free."""
+    return float(enhanced @ noisy / enhanced.square().sum().clamp_min(1e-12)) or 1.0
+
+
+def add_observation(enhanced: Tensor, noisy: Tensor, strength: float | Tensor) -> Tensor:
+    """strength * enhanced + (1 - strength) * noisy, (T,), of waves at one level; (S, T) for strengths (S, 1)."""
+    return strength * enhanced + (1 - strength) * noisy
+
+
 @dataclass
 class Run:
     """A finished run, ready to enhance and to classify."""
@@ -66,30 +76,44 @@ class Run:
 
     @torch.inference_mode()
     def process(
-        self, wave: Tensor, sample_rate: int = SAMPLE_RATE, level_db: float | None = LEVEL_DB
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Enhance and classify one wave (T,) of any length and rate.
+        self, wave: Wave, sample_rate: int = SAMPLE_RATE, level_db: float | None = LEVEL_DB, strength: float = 1.0
+    ) -> tuple[Wave | None, Wave | None]:
+        """Enhance and classify one wave of any length and rate, (T,), or (C, T) in channels: see `mono`.
 
         The wave is resampled to 16 kHz and set to `level_db` dBFS RMS, near that of noisy speech in training (speech
         alone has -25 there); None leaves it as it is. The enhanced wave comes back at the input's own rate, length and
-        level. A wave shorter than the training clips is zero-padded to their length.
+        level. A wave shorter than the training clips is zero-padded to their length. With a `strength` below 1 the
+        input is added back (`add_observation`), and a back-end that reads the enhanced wave, and no other, reads this.
 
-        Returns: enhanced (T,) and probabilities (classes,); None for what the run has no part to make.
-        Raises ValueError: no wave, of no such rate, or longer than a day. FloatingPointError: the wave, or what the
-        network makes of it, is not finite.
+        Returns: enhanced (T,) and probabilities (classes,), float32: numpy arrays of a numpy array, else tensors on the
+        CPU; None for what the run has no part to make.
+        Raises ValueError: no such wave, of no such rate, longer than a day, or a strength that is not 0 to 1.
+        FloatingPointError: the wave, or what the network makes of it, is not finite.
         """
         if not 100 <= sample_rate <= 1_000_000:
             raise ValueError(f"a sample rate of {sample_rate} Hz; expected 100 to 1,000,000")
-        if not 0 < len(wave) <= LONGEST * sample_rate:
-            raise ValueError(f"{len(wave) / sample_rate:.3g} s of sound; expected more than none, and at most a day")
-        resampled = resample(wave.float(), sample_rate)
+        if not 0 <= strength <= 1:
+            raise ValueError(f"a strength of {strength}; expected 0 (the input as it is) to 1 (all of the enhancement)")
+        given = mono(wave)
+        if not 0 < len(given) <= LONGEST * sample_rate:
+            raise ValueError(f"{len(given) / sample_rate:.3g} s of sound; expected more than none, and at most a day")
+        resampled = resample(given, sample_rate)
         rms = self._finite(resampled.square().mean().sqrt()).clamp_min(1e-8)
-        gain = 1.0 if level_db is None else 10 ** (level_db / 20) / rms
-        enhanced, logits = self.model(self._clips((resampled * gain)[None]))
+        scale = 1.0 if level_db is None else 10 ** (level_db / 20) / rms
+        enhanced, logits = self.model(self._clips((resampled * scale)[None]))
+        probabilities = None if logits is None else self._finite(logits[0]).softmax(dim=0).cpu()
         if enhanced is not None:
-            enhanced = resample(enhanced[0, 0, : len(resampled)].cpu() / gain, SAMPLE_RATE, sample_rate)
-            enhanced = F.pad(enhanced, (0, max(0, len(wave) - len(enhanced))))[: len(wave)]
-        return self._finite(enhanced), None if logits is None else self._finite(logits[0]).softmax(dim=0).cpu()
+            made = self._finite(enhanced[0, 0, : len(resampled)].cpu() / scale)
+            enhanced = resample(made, SAMPLE_RATE, sample_rate)
+            enhanced = F.pad(enhanced, (0, max(0, len(given) - len(enhanced))))[: len(given)]
+            if strength < 1:
+                gain = matching_gain(made, resampled)
+                enhanced = add_observation(gain * enhanced, given, strength)
+                if type(self.model) in CLASSIFY_WAVE:
+                    added = add_observation(gain * made, resampled, strength)
+                    probabilities = self.classify(added[None] * scale / gain)[0]
+        found = (self._finite(enhanced), probabilities)
+        return found if isinstance(wave, Tensor) else tuple(None if one is None else one.numpy() for one in found)
 
     @torch.inference_mode()
     def classify(self, waves: Tensor) -> Tensor:
@@ -118,6 +142,16 @@ def load_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
     FileNotFoundError: no finished run there. UnusableFile names the file that cannot be used; nothing is ever executed.
     ConfigError: there is no such device.
     """
+    run = load_plain_run(folder, device)
+    if run.config.torch_device.type == "cpu":
+        fast_cpu(run.model)
+    if isinstance(getattr(run.model, "frontend", None), WaveUNet):
+        enhance_in_tiles(run.model.frontend)
+    return run
+
+
+def load_plain_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
+    """The same with the network as the method's files have it, which takes more time and memory; raises the same."""
     folder = Path(folder)
     if not finished(folder):
         missing = ", ".join(name for name in FILES if not (folder / name).is_file())
@@ -133,9 +167,4 @@ def load_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
     except RuntimeError as error:
         differing = " ".join(str(error).split())[:400]
         raise UnusableFile(f"{folder / 'weights.safetensors'}: does not fit config.json ({differing})") from error
-    model = model.to(config.torch_device).eval()
-    if config.torch_device.type == "cpu":
-        fast_cpu(model)
-    if isinstance(getattr(model, "frontend", None), WaveUNet):
-        enhance_in_tiles(model.frontend)
-    return Run(folder, config, intents, model)
+    return Run(folder, config, intents, model.to(config.torch_device).eval())

@@ -67,9 +67,14 @@ class Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def command_line(module: str, description: str | None) -> argparse.ArgumentParser:
-    """The parser of ``python -m MODULE``. It takes every option once, unless one is made to ``extend``; what is not
-    given is not in the namespace, unless it has a default."""
-    parser = argparse.ArgumentParser(f"python -m {module}", description=description, argument_default=argparse.SUPPRESS)
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults are shown; the epilog keeps its lines."""
+
+
+def command_line(name: str, description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:
+    """The parser of ``jointlib NAME``. It takes every option once, unless one is made to ``extend``; what is not given
+    is not in the namespace, unless it has a default. The epilog, which ends --help, keeps its lines."""
+    given = {"description": description, "epilog": epilog, "formatter_class": _Help}
+    parser = argparse.ArgumentParser(f"jointlib {name}".strip(), argument_default=argparse.SUPPRESS, **given)
     parser.register("action", None, Once)
     return parser

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ from jointlib.corpora import cache
 from jointlib.corpora.audio import read_audio, resample
 from jointlib.corpora.corpus import Corpus, CorpusError
 from jointlib.corpora.doctor import examine
+from jointlib.corpora.doctor import main as doctor
 from jointlib.corpora.noises import Noises
 
 
@@ -149,6 +151,29 @@ def test_the_doctor_counts(corpus_root, noise_root):
     assert speech.facts.test["seconds, shortest to longest"] == "0.50 to 0.50"
     assert noise.facts.loc[["files", "types", "sample rates (Hz)"], "noise_test"].tolist() == [3, 2, "16000"]
     assert str(speech.facts.valid["hours"]) in str(speech) and not noise.warnings
+
+
+def test_the_doctor_examines_what_a_profile_is_trained_on(profile, corpus_root, capsys):
+    with pytest.raises(SystemExit) as ended:
+        doctor(["--profile", str(profile)])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.endswith("3 warning(s): 30 utterance(s), 6 noise(s)\n")
+    objecting = profile.with_name("objecting.yaml")
+    objecting.write_text(profile.read_text() + "noise_types_test: Thunder\n")
+    with pytest.raises(SystemExit) as ended:
+        doctor(["--profile", str(objecting)])
+    assert ended.value.code == 1 and "error: no noise of type ['Thunder']" in capsys.readouterr().out
+    (corpus_root / "data/test_data.csv").unlink()
+    with pytest.raises(SystemExit) as ended:
+        doctor(["--profile", str(profile)])
+    told = capsys.readouterr().out
+    assert ended.value.code == 1 and "error: " in told and re.search(r"\n1 error\(s\).*: \d+ utterance", told)
+
+
+def test_the_doctor_says_that_all_is_well(noise_root, capsys):
+    with pytest.raises(SystemExit) as ended:
+        doctor([str(noise_root)])
+    assert ended.value.code == 0 and capsys.readouterr().out.endswith("\n\nno problem found: 6 noise(s)\n")
 
 
 def test_noise_types(noise_root):

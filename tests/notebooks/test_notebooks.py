@@ -83,7 +83,7 @@ def test_all_cells_run_twice_in_one_kernel(results, tmp_path, name, own):
 
 
 def test_unknown_parameter_stops_a_notebook_before_it_works(tmp_path):
-    with pytest.raises(papermill.PapermillExecutionError, match="did you mean 'learning_rate'"):
+    with pytest.raises(papermill.PapermillExecutionError, match="did you mean 'LEARNING_RATE'"):
         papermill.execute_notebook(
             ROOT / "notebooks/03_train_strategy.ipynb",
             tmp_path / "out.ipynb",

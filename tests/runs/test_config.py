@@ -29,10 +29,17 @@ def test_notebook_scope():
     assert (config.alpha, config.snr_db) == (0.9, (5,))
     assert from_notebook({"PROFILE": "quick", "INIT": None}).init == "pretrained"
     assert from_notebook({"PROFILE": "quick", "STEM": None}).stem is None
-    with pytest.raises(ConfigError, match="'utterance'"):
+    with pytest.raises(ConfigError, match="'UTTERANCE'"):
         from_notebook(scope)
     with pytest.raises(ConfigError, match="written in capitals: ALPHA"):
         from_notebook({"PROFILE": "smoke", "alpha": 0.9})
+
+
+@pytest.mark.parametrize("meant", ["STRATEGY", "UTTERANCE", "PROFILE", "SNR_DB_TEST"])
+def test_a_near_miss_of_a_notebooks_parameter_is_told_in_capitals(meant):
+    given = {"PROFILE": "smoke", "UTTERANCE": 0, f"{meant[:-1]}E{meant[-1]}": 1}
+    with pytest.raises(ConfigError, match=f"unknown parameter '{meant[:-1]}E.': did you mean '{meant}'"):
+        from_notebook(given, own=("UTTERANCE",))
 
 
 def test_what_later_cells_bind_is_no_parameter_in_a_second_run():

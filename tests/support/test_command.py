@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from jointlib.__main__ import COMMANDS
+from jointlib.__main__ import main as jointlib
 from jointlib.support.command import command, command_line
 
-MODULES = ("jointlib.runs.fit", "jointlib.runs.enhance", "jointlib.corpora.doctor")
 POOL = """
 import sys, time
 from jointlib.support.command import command
@@ -82,11 +83,15 @@ def test_an_error_does_not_wait_for_the_workers():
     assert (process.returncode, told) == (1, "ValueError: spoilt\n") and gone(workers)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_ctrl_c_while_a_command_is_loaded(module):
-    process = subprocess.Popen([sys.executable, "-v", "-m", module, "--help"], stdout=-1, stderr=-1, text=True)
+@pytest.mark.parametrize("installed", [False, True])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_ctrl_c_while_a_command_is_loaded(name, installed, tmp_path):
+    script = tmp_path / "jointlib"  # as pip writes it
+    script.write_text("import sys\nfrom jointlib.__main__ import main\nsys.exit(main())")
+    start = [str(script)] if installed else ["-m", "jointlib"]
+    process = subprocess.Popen([sys.executable, "-v", *start, name, "--help"], stdout=-1, stderr=-1, text=True)
     for line in process.stderr:
-        if line.startswith("import 'jointlib.support'") or line.startswith("import 'numpy'"):
+        if line.startswith(("import 'jointlib.support'", "import 'numpy'")):
             break
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=20)
@@ -101,9 +106,29 @@ def test_a_command_in_the_background_stays_deaf_to_ctrl_c():
         assert int(printed.stdout) == handler
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_command_ends_in_this_way(module):
-    assert importlib.import_module(module).main.__wrapped__ is not None
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_ends_in_this_way_and_has_help_with_an_example(name, capsys):
+    assert importlib.import_module(COMMANDS[name][0]).main.__wrapped__ is not None
+    with pytest.raises(SystemExit) as ended:
+        jointlib([name, "--help"])
+    told = capsys.readouterr().out
+    assert not ended.value.code and told.startswith(f"usage: jointlib {name} ")
+    assert f"\n  jointlib {name} " in told and max(map(len, told.splitlines())) <= 120
+
+
+def test_help_is_quick_and_lists_the_commands():
+    script = (
+        "import sys; from jointlib.__main__ import main\ntry: main(['--help'])\nfinally: print('torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert told.endswith("False\n") and all(f"\n  {name} " in told for name in COMMANDS)
+
+
+@pytest.mark.parametrize(("given", "problem"), [([], "required: COMMAND"), (["trian"], "invalid choice: 'trian'")])
+def test_no_such_command(given, problem, capsys):
+    with pytest.raises(SystemExit) as ended:
+        jointlib(given)
+    assert ended.value.code == 2 and problem in capsys.readouterr().err
 
 
 TALKING = """

@@ -54,7 +54,7 @@ def test_the_kill_test_can_fail(profile, tmp_path, monkeypatch):
     assert any(name.endswith("weights.safetensors") for name in different)
 
 
-COMMAND = [sys.executable, "-m", "jointlib.runs.fit", "--strategy", "jt", "--profile"]
+COMMAND = [sys.executable, "-m", "jointlib", "train", "--strategy", "jt", "--profile"]
 
 
 def test_a_full_disk_leaves_what_was_there(profile, tmp_path):
@@ -74,7 +74,7 @@ def test_a_full_disk_leaves_what_was_there(profile, tmp_path):
     assert differences(before, {name: content(config.folder).get(name) for name in before}) == []
     partial = run_folder(joint).with_name(f"{joint.run_name}.partial")
     assert not list(partial.glob("*.partial"))
-    main([*COMMAND[3:], str(profile)])
+    main([*COMMAND[4:], str(profile)])
     assert load_run(run_folder(joint)).model is not None
 
 
@@ -105,7 +105,7 @@ def test_a_small_disk_that_fills_up_and_then_turns_read_only(profile, small_disk
     assert ended.returncode == 1 and "Read-only file system" in ended.stderr and "Traceback" not in ended.stderr
     assert content(earlier) == before and load_run(earlier).model is not None
     subprocess.run(["mount", "-o", "remount,rw,size=50m", small_disk], check=True)
-    main([*COMMAND[3:], str(profile), *options])
+    main([*COMMAND[4:], str(profile), *options])
     assert content(small_disk / "tiny" / "runs" / alone.name) == content(alone)
 
 
