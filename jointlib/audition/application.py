@@ -33,6 +33,7 @@ class Audition(Application):
         self.speech: Tensor | None = None
         self.noisy: Tensor | None = None
         self.excerpt: dict[str, Any] | None = None  # of noise, see `sounds.draw_excerpt`
+        self.found, self.sweeps = [], {}  # how the channels are classified, and how at every strength
         titles, runs = titled_runs(config.folder.parent), config.folder / "runs"
         folders = [runs / run_a, runs / run_b, run_folder(parent_of(config, "classifier_clean"))]
         source = SoundInput(self.receive, partial(self.say, problem=True))
@@ -43,7 +44,9 @@ class Audition(Application):
         self.on(self._choose_at_random, controls.random)
         self.on(self.draw_noise, controls.noise, controls.another)
         self.on(self.enhance, controls.snr_db, *controls.runs.values(), controls.listener)
-        self.on(self.show, controls.strength, controls.residual_of)
+        self.on(self.show, controls.strength)
+        self.on(self.show, controls.player, trait="residual_of")
+        self.on(self.tell, controls.truth)
         self.on(self.export, controls.export)
         for control in (controls.intent, controls.speaker):
             self.on(partial(controls.offer_utterances, self.data, control), control)
@@ -80,9 +83,10 @@ class Audition(Application):
             self._use(self.data.corpus.audio.wave(row), name, truth, self.controls.utterance.label)
 
     def _use(self, speech: Tensor, name: str, truth: str | None = None, label: str = "") -> None:
-        self.speech, self.name, self.truth = speech, name, truth
+        self.speech, self.name, self.found, self.sweeps = speech, name, [], {}
         if truth is None:
             self.controls.utterance.value = None
+        self.controls.truth.value, self.controls.truth.disabled = truth or "", truth is not None
         self.controls.sound.value = html.source(label or name, len(speech) / SAMPLE_RATE)
         self.draw_noise()
 
@@ -113,18 +117,24 @@ class Audition(Application):
         """Hand the channels at the chosen strength to the player, and show how they are classified."""
         if self.noisy is None:
             return
-        controls, strength, by = self.controls, self.controls.strength.value, self.controls.residual_of.value
+        controls, strength, by = self.controls, self.controls.strength.value, self.controls.player.residual_of
         enhanced = {lane: made.at(strength) for lane, made in self.enhanced.items()}
         by = by if by in enhanced else next(iter(enhanced), "")
         self.waves = sounds.channels(self.clean, self.noisy, enhanced, by)
         captions = {f"enhanced {lane}": f"{lane}: {controls.runs[lane].label}" for lane in enhanced}
         controls.player.captions = captions | {"residual": f"residual of {by}"}
         controls.player.load(sounds.player_sound(self.waves))
-        found = sounds.classify_all(self.waves, self.enhanced, self.listener, f"listener: {controls.listener.label}")
-        controls.classifications.value = html.classifications(found, self.truth)
-        controls.strips.value = html.strengths(self.sweeps, self.truth, strength)
+        title = f"listener: {controls.listener.label}"
+        self.found = sounds.classify_all(self.waves, self.enhanced, self.listener, title)
+        self.tell()
         controls.quality.add_class("jl-stale")
         self.later(self.measure)
+
+    def tell(self) -> None:
+        """Show how the sound is classified, beside its true intent."""
+        controls, truth = self.controls, self.controls.truth.value
+        controls.classifications.value = html.classifications(self.found, truth)
+        controls.strips.value = html.strengths(self.sweeps, truth, controls.strength.value)
 
     async def measure(self) -> None:
         """Classify the sound at every strength and score its quality, when the controls have been at rest."""
@@ -134,9 +144,9 @@ class Audition(Application):
             if title not in self.sweeps and made.classifier is not None:
                 parts = [await asyncio.to_thread(sounds.sweep, made, some) for some in sounds.STRENGTHS.split(3)]
                 self.sweeps[title] = [cell for part in parts for cell in part]
-        self.controls.strips.value = html.strengths(self.sweeps, self.truth, self.controls.strength.value)
+        self.tell()
         scores = {}
-        if self.truth or self.excerpt:  # otherwise no clean speech is known
+        if self.controls.utterance.value is not None or self.excerpt:  # otherwise no clean speech is known
             for name in [name for name in self.waves if name not in ("clean", "residual")]:
                 scores[name] = await asyncio.to_thread(quality, (self.waves["clean"].numpy(), self.waves[name].numpy()))
         self.controls.quality.value = html.quality(scores)
@@ -147,7 +157,7 @@ class Audition(Application):
         if self.noisy is None:
             raise sounds.SoundError("There is no sound yet: nothing was written.")
         folder = self.config.summary / "audition" / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
-        about = {"source": self.name, "intent": self.truth, "noise": self.excerpt}
+        about = {"source": self.name, "intent": self.controls.truth.value or None, "noise": self.excerpt}
         about |= {"snr_db": self.controls.snr_db.value, "strength": self.controls.strength.value}
         about |= {"runs": {lane: str(made.run.folder) for lane, made in self.enhanced.items()}}
         sounds.export(folder, self.waves, about)

@@ -3,13 +3,17 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ipywidgets import HTML, Button, Dropdown, FloatSlider, ToggleButtons
+from ipywidgets import HTML, Button, Dropdown, FloatSlider
 
 from jointlib.audition.sounds import SoundError
 from jointlib.audition.widgets import Player, SoundInput, box, card, short, slider_with_number
 from jointlib.corpora.batches import Data
 
-_NONE, _ANY = ("none", ""), ("any", "")  # not None, which ipywidgets takes for nothing chosen
+_NONE, _ANY, _UNKNOWN = (
+    ("none", ""),
+    ("any", ""),
+    ("not known", ""),
+)  # not None, which ipywidgets takes for nothing chosen
 
 
 class Controls:
@@ -23,6 +27,7 @@ class Controls:
         self.speaker = Dropdown(description="Speaker", options=[_ANY])
         self.utterance = Dropdown(description="Utterance")
         self.random = Button(description="At random", icon="random")
+        self.truth = Dropdown(description="True intent", options=[_UNKNOWN])  # of a test command, or of one's own sound
         self.noise = Dropdown(description="Type", options=[_NONE])
         self.snr_db = FloatSlider(snr_db, min=-10, max=30, step=1, description="SNR (dB)", readout=False)
         self.another = Button(description="Another excerpt", icon="refresh")
@@ -32,15 +37,14 @@ class Controls:
         for control, folder in zip((*self.runs.values(), self.listener), folders, strict=True):
             if folder in titles.values():
                 control.value = folder
-        self.residual_of = ToggleButtons(description="Residual of", options=["A", "B"])
         self.strength = FloatSlider(1.0, min=0, max=1, step=0.05, description="Strength", readout=False)
         self.sound, self.strips, self.classifications, self.quality = (HTML() for _ in range(4))
         self.player = Player()
         self.export = Button(description="Export wav and PNG", icon="download")
         strength, quality = "Strength: 0 is the noisy input, 1 all of the enhancement", "Quality, against clean speech"
-        choice = (self.intent, self.speaker, self.utterance, box("jl-row", self.random, source), self.sound)
+        choice = (self.intent, self.speaker, self.utterance, box("jl-row", self.random, source), self.truth, self.sound)
         noise = (self.noise, slider_with_number(self.snr_db), box("jl-row", self.another))
-        models = (*self.runs.values(), self.listener, self.residual_of)
+        models = (*self.runs.values(), self.listener)
         self.cards = [
             box("jl-columns", card("Source", *choice), card("Noise", *noise), card("Models", *models)),
             card("", self.player),
@@ -53,6 +57,7 @@ class Controls:
         """Offer a corpus' test utterances and test noises."""
         rows, noises = data.corpus.split("test"), data.noises["test"].manifest
         self.intent.options = [_ANY, *((short(intent), intent) for intent in sorted(rows.intent.unique()))]
+        self.truth.options = [_UNKNOWN, *((short(intent), intent) for intent in data.corpus.intents)]
         self.speaker.options = [_ANY, *((speaker, speaker) for speaker in sorted(rows.speaker.unique()))]
         self.noise.options = [_NONE, *((kind, kind) for kind in sorted(noises.type.unique()))]
         self.offer_utterances(data, self.intent)

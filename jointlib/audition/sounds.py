@@ -97,16 +97,16 @@ def enhance(run: Run, noisy: Tensor, listener: Run | None = None) -> Enhanced:
     return Enhanced(run, noisy, wave * gain, gain, probabilities, classifier)
 
 
-def likeliest(probabilities: Tensor, intents: list[str], count: int = 5) -> list[tuple[str, float]]:
-    """The likeliest intents with their probabilities, from all probabilities (classes,)."""
-    values, labels = probabilities.topk(min(count, len(intents)))
+def likeliest(probabilities: Tensor, intents: list[str]) -> list[tuple[str, float]]:
+    """All intents with their probabilities (classes,), the likeliest first."""
+    values, labels = probabilities.sort(descending=True)
     return [(intents[label], value) for value, label in zip(values.tolist(), labels.tolist(), strict=True)]
 
 
 def classify_all(
     waves: Mapping[str, Tensor], enhanced: Mapping[str, Enhanced], listener: Run | None, listener_title: str
 ) -> list[tuple[str, str, list[tuple[str, float]]]]:
-    """Channels that can be classified: name, by whom, and the `likeliest` intents; and each bottleneck, by its run."""
+    """Channels that can be classified: name, by whom, the intents (`likeliest`); and each bottleneck, by its run."""
     found = []
     for name in ("clean", "noisy") if listener is not None else ():
         found.append((name, listener_title, listener, listener.classify(waves[name][None])[0]))
@@ -124,7 +124,7 @@ def classify_all(
 def sweep(made: Enhanced, strengths: Tensor) -> list[tuple[float, str, float]]:
     """Each of the strengths (S,) with the likeliest intent at it, and that intent's probability."""
     pairs = zip(strengths.tolist(), made.classify(made.at(strengths[:, None])), strict=True)
-    return [(strength, *likeliest(values, made.classifier.intents, 1)[0]) for strength, values in pairs]
+    return [(strength, *likeliest(values, made.classifier.intents)[0]) for strength, values in pairs]
 
 
 def channels(clean: Tensor, noisy: Tensor, enhanced: Mapping[str, Tensor], residual_of: str) -> dict[str, Tensor]:

@@ -32,19 +32,24 @@ class VoteError(sounds.SoundError):
     """A vote that cannot be held or kept, in one line of plain words."""
 
 
-def draw_trials(plan: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+def draw_trials(plan: pd.DataFrame, count: int, seed: int, series: int = 0) -> pd.DataFrame:
     """Draw `count` rows of a contamination plan without replacement; the same seed and count draw the same trials.
 
-    Returns a row per trial: utterance (its path), noise_type, snr_db, trial (from 0), row (of the plan), and "A" or "B"
-    as first, second and x. VoteError: more trials than rows, or none.
+    Each further series (from 0) has rows that none before it had. Returns a row per trial: utterance (its path),
+    noise_type, snr_db, trial (which goes on from series to series), row (of the plan), and "A" or "B" as first, second
+    and x. VoteError: more trials than rows, or none.
     """
     if not 1 <= count <= len(plan):
         raise VoteError(f"{count} trials asked for; there are 1 to {len(plan)}, one an utterance.")
     rng = np.random.default_rng([seed, count])  # a longer series must not begin with what was voted on already
-    rows = rng.permutation(len(plan))[:count]
-    first, x = rng.choice(["A", "B"], size=(2, count))  # coin flips; were they balanced, answers would be dependent
+    trials = np.arange(series * count, (series + 1) * count)
+    if trials[-1] >= len(plan):
+        raise VoteError(f"All {len(plan)} utterances but {len(plan) % count} were voted on; go on with another seed.")
+    rows = rng.permutation(len(plan))[trials]
+    # coin flips; were they balanced, answers would be dependent
+    first, x = rng.choice(["A", "B"], size=(series + 1, 2, count))[series]
     drawn = plan.iloc[rows].reset_index(drop=True).rename(columns={"path": "utterance"})
-    drawn = drawn[["utterance", "noise_type", "snr_db"]].assign(trial=range(count), row=rows, first=first, x=x)
+    drawn = drawn[["utterance", "noise_type", "snr_db"]].assign(trial=trials, row=rows, first=first, x=x)
     return drawn.assign(second=np.where(first == "A", "B", "A"))
 
 
@@ -74,7 +79,8 @@ def count_votes(votes: pd.DataFrame) -> pd.DataFrame:
     Returns kind, run_a, run_b, votes, successes (votes for A; right answers in abx), share, its exact (Clopper-Pearson)
     95 % interval low to high, two-sided p against one half. Votes of one voter are counted as independent.
     """
-    votes = votes.groupby(list(SESSION)).filter(lambda series: len(series) >= series.trials.iloc[-1])
+    series = (votes.trial // votes.trials).rename("series")
+    votes = votes.groupby([*SESSION, series]).filter(lambda votes: len(votes) >= votes.trials.iloc[-1])
     rows = []
     for (kind, run_a, run_b), group in votes.groupby(["kind", "run_a", "run_b"]):
         test = binomtest(int((group.vote == (group.x if kind == "abx" else "A")).sum()), len(group))
@@ -112,7 +118,8 @@ class BlindVote(Application):
         self.text, self.player, self.figure = HTML(), Player(picture=False), Image()
         self.buttons = [Button(description=f"X is {n}" if kind == "abx" else f"{n} is better") for n in (1, 2)]
         self.trial_card = card("", self.name, self.text, self.player, box("jl-row", *self.buttons))
-        self.result_card = card("", self.name, self.text, self.figure)
+        self.another = Button(description="Another series", icon="refresh", tooltip="new pairs; these votes are kept")
+        self.result_card = card("", self.name, self.text, box("jl-row", self.another), self.figure)
         self.children = [self.status]
         self.attempt(self._open)
 
@@ -123,24 +130,39 @@ class BlindVote(Application):
         self.runs = {lane: sounds.open_run(folder, self.config.torch_device) for lane, folder in folders.items()}
         self.data = load_data(self.config)
         self.plan = self.data.plan("test")
-        self.trials = draw_trials(self.plan, self.session["trials"], self.session["seed"])
-        self.on(self.next, self.name)
+        self.on(self.resume, self.name)
+        self.on(lambda: self.begin(self.series + 1), self.another)
         for place, button in zip(("first", "second"), self.buttons, strict=True):
             self.on(partial(self.vote, place), button)
+        self.resume()
+
+    def mine(self) -> pd.DataFrame:
+        """The voter's votes so far, in all series."""
+        votes = read_votes(self.file)
+        return votes[(votes[list(SESSION)] == self.session).all(axis=1)]
+
+    def resume(self) -> None:
+        """Go to the last series that whoever is named has begun."""
+        self.session["voter"] = self.name.value
+        voted = self.mine().trial
+        self.begin(0 if voted.empty else int(voted.max()) // self.session["trials"])
+
+    def begin(self, series: int) -> None:
+        """Go to a series (from 0); VoteError if too few utterances are left for it."""
+        self.trials = draw_trials(self.plan, self.session["trials"], self.session["seed"], series)
+        self.series = series
         self.next()
 
     def next(self) -> None:
-        """Go to the first trial without a vote, or to the result."""
-        self.session["voter"] = self.name.value
-        mine = read_votes(self.file)
-        for name, value in self.session.items():
-            mine = mine[mine[name] == value]
+        """Go to the first trial of the series without a vote, or to the result."""
+        mine = self.mine()
         left = self.trials[~self.trials.trial.isin(mine.trial)]
         if left.empty:
             self._show_result(mine)
             return
         self.trial = left.iloc[0]
-        self.text.value = html.question(KINDS[self.session["kind"]], self.trial.trial + 1, len(self.trials))
+        number = self.trial.trial - self.trials.trial[0] + 1
+        self.text.value = html.question(KINDS[self.session["kind"]], number, len(self.trials), self.series + 1)
         self.player.load(self.sound(self.trial))
         self.children = [self.status, self.trial_card]
 

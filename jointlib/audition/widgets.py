@@ -25,8 +25,14 @@ def short(intent: str) -> str:
     return intent.replace(" / none", "").replace(" / ", " ")
 
 
+def ordinal(rank: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st."""
+    teen = rank // 10 % 10 == 1
+    return f"{rank}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(rank % 10, 'th')}"
+
+
 _templates = Environment(loader=FileSystemLoader(_BROWSER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-_templates.filters["short"] = short
+_templates.filters |= {"short": short, "ordinal": ordinal}
 html = _templates.get_template("panels.html").module  # its macros, as functions
 
 
@@ -37,6 +43,7 @@ class Player(anywidget.AnyWidget):
     sound = traitlets.Dict().tag(sync=True)  # of `sounds.player_sound`; a new one takes over where the old one is
     captions = traitlets.Dict().tag(sync=True)  # channel -> its name in the picture and in the tooltip
     picture = traitlets.Bool(True).tag(sync=True)  # are waves shown, and can loudness-matching be switched off?
+    residual_of = traitlets.Unicode("A").tag(sync=True)  # chosen beside that channel
     played = traitlets.Dict().tag(sync=True)  # from the browser: revision of a sound, names of its channels played
 
     def load(self, sound: dict[str, Any]) -> None:
@@ -91,8 +98,8 @@ class Application(VBox):
             logging.getLogger(__name__).exception("a step of the application failed")
             self.say(f"That did not work: {type(error).__name__}, {error}", problem=True)
 
-    def on(self, step: Callable[[], None], *controls: Widget) -> None:
-        """Attempt a step whenever the value of one of the controls changes, or a button among them is pressed."""
+    def on(self, step: Callable[[], None], *controls: Widget, trait: str = "value") -> None:
+        """Attempt a step whenever the trait of one of the controls changes, or a button among them is pressed."""
 
         def handle(_event: Any) -> None:
             self.say("")
@@ -102,7 +109,7 @@ class Application(VBox):
             if isinstance(control, Button):
                 control.on_click(handle)
             else:
-                control.observe(handle, "value")
+                control.observe(handle, trait)
 
     def later(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let slow work go on in the background, in place of what was begun before; without an event loop, drop it."""

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from jointlib.audition.application import Audition
-from jointlib.audition.widgets import html, short
+from jointlib.audition.widgets import html, ordinal, short
 from jointlib.config import load_config
 
 
@@ -43,7 +43,10 @@ def test_it_opens_with_a_planned_utterance(app):
     assert controls.player.sound["names"] == ["clean", "noisy", "enhanced A", "enhanced B", "residual"]
     assert controls.noise.value == plan.noise_type and controls.utterance.value == plan.utterance
     assert app.excerpt == {"noise": plan.noise, "noise_file": plan.noise_file, "offset": plan.offset}
-    assert controls.utterance.label in controls.sound.value and short(app.truth) in controls.classifications.value
+    assert (
+        controls.utterance.label in controls.sound.value
+        and short(controls.truth.value) in controls.classifications.value
+    )
     titles = [label for label, _ in controls.runs["A"].options]
     assert titles[1:] == [f"{run}, seed 0 · tiny" for run in ("BN, α = 0.5", "Classifier, clean", "JT, α = 0.5")]
     assert controls.runs["A"].label.startswith("JT") and controls.listener.label.startswith("Classifier")
@@ -66,7 +69,7 @@ def test_each_control_changes_what_it_should(app):
     assert np.abs(channel(app, "residual")).max() < 1e-4
     controls.noise.value = ""
     assert np.allclose(channel(app, "noisy"), channel(app, "clean"), atol=1e-4)
-    controls.runs["B"].value, controls.residual_of.value = "", "B"
+    controls.runs["B"].value, controls.player.residual_of = "", "B"
     assert controls.player.sound["names"] == ["clean", "noisy", "enhanced A", "residual"]
     assert controls.player.captions["residual"] == "residual of A"  # there is no B
     controls.runs["A"].value = ""
@@ -78,7 +81,7 @@ def test_utterances_by_intent_and_speaker(app, recording):
     controls.intent.value, controls.speaker.value = "bring / shoes / none", "eve"
     rows = manifest.loc[[row for _, row in controls.utterance.options]]
     assert set(rows.intent) == {"bring / shoes / none"} and set(rows.speaker) == {"eve"} and set(rows.split) == {"test"}
-    assert app.truth == "bring / shoes / none" and app.name == rows.path.iloc[0]
+    assert controls.truth.value == "bring / shoes / none" and controls.truth.disabled and app.name == rows.path.iloc[0]
     controls.random.click()
     assert app.name in set(rows.path)
     controls.utterance.options = [("the only one", rows.index[0])]
@@ -126,12 +129,25 @@ def test_only_the_last_change_is_measured(config):
     assert shown == [app.controls.quality.value] and problem(app) == ""
 
 
-def test_a_recording_has_no_true_intent(app, recording):
-    app.controls.noise.value = ""
+def test_a_recording_has_the_true_intent_that_it_is_given(app, recording):
+    controls, words = app.controls, r"true intent: bring / shoes / none,\s+(1st|2nd|3rd) of 3, 0\.\d\d"
+    controls.noise.value = ""
     app.receive("The recording", recording)
-    assert "not known" in app.controls.classifications.value and "jl-right" not in app.controls.classifications.value
+    assert "not known" in controls.classifications.value and "jl-right" not in controls.classifications.value
     asyncio.run(app.measure())
-    assert "no clean one" in app.controls.quality.value and "as at strength 1" in app.controls.strips.value
+    assert "no clean one" in controls.quality.value and "as at strength 1" in controls.strips.value
+    revision = controls.player.sound["revision"]
+    controls.truth.value = "bring / shoes / none"
+    assert len(re.findall(words, controls.classifications.value)) == 5  # readings
+    assert "understood rightly" in controls.strips.value and controls.player.sound["revision"] == revision
+    asyncio.run(app.measure())
+    assert "no clean one" in controls.quality.value
+    controls.utterance.index = 0
+    assert controls.truth.disabled and re.search(
+        words.replace("bring / shoes", ".* / .*"), controls.classifications.value
+    )
+    app.receive("The recording", recording)
+    assert controls.truth.value == "" and not controls.truth.disabled
 
 
 def test_an_error_is_one_line_and_leaves_the_sound(app, caplog):
@@ -177,6 +193,11 @@ def test_panels_escape_and_mark():
     intents = [("<i> / none / none", 0.7), ("lamp / on / none", 0.3)]
     panel = html.classifications([("noisy", "<b>", intents)], "lamp / on / none")
     assert "&lt;b&gt;" in panel and "<i> /" not in panel and "✗ &lt;i&gt;" in panel and "✓ lamp on" in panel
+    assert re.search(r"true intent: lamp / on / none,\s+2nd of 2, 0.30", panel)
+    unknown = html.classifications([("noisy", "listener", intents)], "shoes")
+    assert re.search(r"true intent: shoes,\s+not among the 2 that are known here", unknown)
+    ranks = [ordinal(rank) for rank in (1, 2, 3, 4, 11, 12, 13, 21, 112)]
+    assert ranks == ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "112th"]
     strip = html.strengths({"A": [(0.0, "x", 0.5), (0.5, "y", 0.5), (1.0, "y", 0.5)]}, "y", 0.6)
     assert re.findall("jl-(right|wrong)", strip) == ["wrong", "right", "right"] and strip.count("jl-now") == 1
     table = html.quality({"noisy": {"pesq_wb": 1.25, "stoi": np.nan, "si_sdr": 3.0, "failed": "stoi: <short>"}})

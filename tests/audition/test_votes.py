@@ -26,6 +26,15 @@ def test_trials_repeat():
         assert list(other.utterance[:5]) != list(trials.utterance[:5])  # a longer series is another one
 
 
+def test_another_series_has_new_utterances():
+    drawn = [votes.draw_trials(PLAN, 12, seed=3, series=series) for series in range(3)]
+    together = pd.concat(drawn)
+    assert together.utterance.is_unique and list(together.trial) == list(range(36))
+    pd.testing.assert_frame_equal(drawn[0], votes.draw_trials(PLAN, 12, seed=3))
+    with pytest.raises(votes.VoteError, match="All 40 utterances but 4 were voted on; go on with another seed"):
+        votes.draw_trials(PLAN, 12, seed=3, series=3)
+
+
 def test_order_and_x_are_independent_coin_flips():
     drawn = pd.concat([votes.draw_trials(PLAN, 40, seed) for seed in range(50)])
     assert (drawn.groupby(["first", "x"]).size() / len(drawn)).between(0.22, 0.28).all()  # 2,000 flips of each
@@ -65,6 +74,7 @@ def test_exact_interval(successes, of, low, high):  # the last two as tabulated 
 def test_abx_counts_what_was_found_in_complete_series():
     series = {"kind": "abx", "trials": 2}
     cast = [vote(0, "B", **series), vote(1, "A", **series), vote(2, "A", trials=1), vote(0, "A", voter="bob")]
+    cast += [vote(2, "B", **series)]  # begins another series
     table = votes.count_votes(pd.DataFrame(cast)).set_index("kind")
     assert table.successes.to_dict() == {"abx": 1, "preference": 1}
     assert table.votes.to_dict() == {"abx": 2, "preference": 1}
@@ -88,6 +98,25 @@ def cast(application: BlindVote, place: int) -> None:
     """As if the browser reported that every channel was played, and a button was pressed."""
     application.player.played = {name: application.player.sound[name] for name in ("revision", "names")}
     application.buttons[place].click()
+
+
+def test_another_series_keeps_the_votes_before(config):
+    blind = BlindVote(config, *RUNS, "ann", "preference", count=5)
+    for _ in range(5):
+        cast(blind, 0)
+    assert "of 5 trials" in blind.text.value
+    blind.another.click()
+    assert "trial 1 of 5, series 2" in blind.text.value
+    cast(blind, 1)
+    again = BlindVote(config, *RUNS, "ann", "preference", count=5)
+    assert "trial 2 of 5, series 2" in again.text.value
+    for _ in range(4):
+        cast(again, 1)
+    assert "of 10 trials" in again.text.value and len(votes.read_votes(again.file)) == 10
+    again.another.click()
+    assert "All 12 utterances but 2 were voted on" in again.status.value and "of 10 trials" in again.text.value
+    again.name.value = "bob"
+    assert "trial 1 of 5 " not in again.text.value and "trial 1 of 5</small>" in again.text.value
 
 
 @pytest.mark.parametrize("kind", ["preference", "abx"])

@@ -14,7 +14,7 @@ const WAVE = 34, MEL = 64, LEFT = 52, RIGHT = 44; // px
 class Engine {
   constructor(onend) {
     this.onend = onend;
-    this.chosen = "clean"; // the name of a channel
+    this.chosen = "enhanced A"; // the name of a channel; the first one to hear, so that the next key compares
     this.offset = 0; // seconds: where it stands, or where the voice that plays began
     this.loop = this.matched = true;
   }
@@ -330,6 +330,19 @@ function render({ model, el }) {
     show();
   };
 
+  // Whose residual it is: a button for each enhanced channel.
+  const residualOf = () => ["A", "B"].filter((lane) => sound.names.includes(`enhanced ${lane}`)).map((lane) => {
+    const shown = model.get("captions").residual === `residual of ${lane}`;
+    const button = make("button", shown ? "jl-of jl-chosen" : "jl-of", lane);
+    Object.assign(button, { title: `residual of ${lane}`, ariaPressed: String(shown) });
+    button.onclick = () => {
+      model.set("residual_of", lane);
+      model.save_changes();
+      el.focus({ preventScroll: true });
+    };
+    return button;
+  });
+
   const drawChips = () => {
     const click = picture ? "; a click in the picture jumps there" : "";
     hint.textContent = `keys: ${sound.names.map(keyOf).join(", ")} choose what you hear, space plays${click}`;
@@ -352,7 +365,9 @@ function render({ model, el }) {
           drawPicture();
         });
         box.title = `show ${name} in the picture`;
-        chip.append(box);
+        const row = make("div", "jl-chip-row");
+        row.append(box, ...(name === "residual" ? residualOf() : []));
+        chip.append(row);
       }
       return chip;
     }));
@@ -430,6 +445,8 @@ function render({ model, el }) {
   sized.observe(el);
   const themed = new MutationObserver(() => requestAnimationFrame(drawPicture));
   themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
+  const preferred = matchMedia("(prefers-color-scheme: dark)"); // Voila's theme
+  preferred.addEventListener("change", drawPicture);
   model.on("change:sound", load);
   model.on("change:captions", () => sound && drawChips());
   load();
@@ -439,6 +456,7 @@ function render({ model, el }) {
     cancelAnimationFrame(settle);
     sized.disconnect();
     themed.disconnect();
+    preferred.removeEventListener("change", drawPicture);
     window.removeEventListener("keydown", onkey, true);
     window.removeEventListener("keyup", onkeyup, true);
     window.removeEventListener("pointerdown", onpointer, true);
