@@ -58,18 +58,14 @@ def export(run: Run, output: Path) -> Path:
             if not (difference := float((made - wanted).abs().max())) <= TOLERANCE:
                 raise ArithmeticError(f"{run.folder}: what was exported differs by {difference:g}; nothing was written")
     parts = {"enhanced": hasattr(run.model, "frontend"), "logits": hasattr(run.model, "backend")}
-    write_json(
-        about,
-        {
-            "run": run.config.run_name,
-            "input": ["wave"],
-            "output": [name for name, made in parts.items() if made],
-            "sample_rate": SAMPLE_RATE,
-            "level_dbfs_rms": LEVEL_DB,
-            "at_least_samples": length,
-            "intents": run.intents,
-        },
-    )
+    facts = {"run": run.config.run_name, "output": [name for name, made in parts.items() if made]}
+    facts |= {
+        "sample_rate": SAMPLE_RATE,
+        "level_dbfs_rms": LEVEL_DB,
+        "at_least_samples": length,
+        "intents": run.intents,
+    }
+    write_json(about, facts)
     write_atomically(output, content.getvalue())
     return about
 
