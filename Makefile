@@ -23,7 +23,8 @@ test: .venv/installed
 	$(BIN)/python -m pytest
 
 lab: .venv/installed
-	$(BIN)/jupyter lab --notebook-dir notebooks --ServerApp.ip=127.0.0.1 --IdentityProvider.token=$(TOKEN) $(ROOT) $(LAB)
+	$(BIN)/jupyter lab --config jupyter_server_config.py --notebook-dir . --LabApp.default_url=/lab/tree/notebooks \
+		--ServerApp.ip=127.0.0.1 --IdentityProvider.token=$(TOKEN) $(ROOT) $(LAB)
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks

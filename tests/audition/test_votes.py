@@ -65,7 +65,7 @@ def test_a_foreign_file_is_left_alone(tmp_path):
     [(0, 10, 0.0, 1 - 0.025**0.1), (10, 10, 0.025**0.1, 1.0), (7, 10, 0.3475, 0.9333), (50, 100, 0.3983, 0.6017)],
 )
 def test_exact_interval(successes, of, low, high):  # the last two as tabulated for Clopper and Pearson
-    cast = pd.DataFrame([vote(trial, "A" if trial < successes else "B") for trial in range(of)])
+    cast = pd.DataFrame([vote(trial, "A" if trial < successes else "B", trials=of) for trial in range(of)])
     (row,) = votes.count_votes(cast).itertuples()
     assert (row.votes, row.successes, row.share) == (of, successes, successes / of)
     assert (row.low, row.high) == pytest.approx((low, high), abs=1e-4)
