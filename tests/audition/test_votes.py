@@ -81,7 +81,7 @@ def test_abx_counts_what_was_found_in_complete_series():
 
 
 def test_the_figure_shows_share_and_interval():
-    table = votes.count_votes(pd.DataFrame([vote(trial, "AB"[trial % 2]) for trial in range(10)]))
+    table = votes.count_votes(pd.DataFrame([vote(trial, "AB"[trial % 2], trials=10) for trial in range(10)]))
     (axis,) = votes.vote_shares(table).axes
     assert np.allclose(axis.lines[0].get_xdata(), 0.5)
     assert "share of votes" in axis.get_xlabel() and "A = jt preferred to B = bn (5 of 10)" in axis.texts[0].get_text()
