@@ -24,26 +24,19 @@ from jointlib.runs.figures import COLOURS, MARKERS
 from jointlib.runs.folder import title
 from jointlib.strategies import STRATEGIES
 
-_SCRIPTS = Resources(
-    "inline", components=["bokeh", "bokeh-widgets", "bokeh-tables"]
-)  # the others would double the page
+# Within the page, and no more of them than it needs: with the others it would be twice as large.
+_SCRIPTS = Resources("inline", components=["bokeh", "bokeh-widgets", "bokeh-tables"])
 _INK = "#7d8790"  # legible on light and on dark paper
+# What bokeh calls matplotlib's markers, or has next to them.
 _MARKERS = {"s": "square", "D": "diamond", "v": "inverted_triangle", "P": "cross", "p": "hex", "o": "circle"}
-_MARKERS |= {
-    "*": "star",
-    "^": "triangle",
-    "X": "x",
-    "<": "square_pin",
-    ">": "triangle_pin",
-    "d": "diamond_dot",
-    "h": "hex_dot",
-}
+_MARKERS |= {"*": "star", "^": "triangle", "X": "x", "<": "square_pin", ">": "triangle_pin", "h": "hex", "d": "diamond"}
 _QUALITIES = {"pesq_wb_enhanced": "PESQ", "stoi_enhanced": "STOI", "si_sdr_enhanced": "SI-SDR (dB)"}
 _COLUMNS = {"correct": "accuracy", "correct_on_clean": "on clean", **_QUALITIES}
-_COLUMNS |= {"core_minutes": "core-minutes", "parameters": "parameters"}
+_COLUMNS |= {"core_minutes": "core-min", "parameters": "parameters"}
 _FORMS = {"pesq_wb_enhanced": "0.00", "si_sdr_enhanced": "0.0", "core_minutes": "0.0", "parameters": "0,0"}
 _LOOK = """
-:host { --ink: #1c2126; --paper: #fff; --shade: #f4f6f8; --line: #d9dee3; --chosen: #d6e8f8; color: var(--ink) }
+:host { --ink: #1c2126; --paper: #fff; --shade: #f4f6f8; --line: #d9dee3; --chosen: #d6e8f8; color: var(--ink);
+  color-scheme: light dark }
 @media (prefers-color-scheme: dark) {
   :host { --ink: #e4e8ec; --paper: #14181c; --shade: #1d2329; --line: #333b43; --chosen: #27496a }
 }
@@ -67,9 +60,8 @@ def table_and_plot(runs: pd.DataFrame) -> dict[str, Markup]:
     titles = [STRATEGIES[strategy].title for strategy in runs.strategy]
     numbers = runs.assign(core_minutes=runs.core_seconds / 60).reindex(columns=list(_COLUMNS)).astype(float)
     colours, markers = [to_hex(COLOURS[name]) for name in titles], [_MARKERS[MARKERS[name]] for name in titles]
-    source = ColumnDataSource(
-        numbers.assign(run=names, x=numbers.pesq_wb_enhanced, colour=colours, marker=markers).reset_index(drop=True)
-    )
+    shown = numbers.assign(run=names, x=numbers.pesq_wb_enhanced, colour=colours, marker=markers)
+    source = ColumnDataSource(shown.to_dict("list"))
     source.selected.js_on_change(
         "indices", CustomJS(args={"source": source}, code="source.selected.indices.slice(0, 1).forEach(showRun)")
     )
@@ -119,10 +111,10 @@ def _plot(source: ColumnDataSource, view: CDSView) -> figure:
 
 
 def _table(source: ColumnDataSource, view: CDSView) -> DataTable:
-    columns = [TableColumn(field="run", title="run", width=220, formatter=StringFormatter())]
+    columns = [TableColumn(field="run", title="run", width=196, formatter=StringFormatter())]
     for name, label in _COLUMNS.items():
         form = NumberFormatter(format=_FORMS.get(name, "0.000"), nan_format="–", text_align="right")
-        columns.append(TableColumn(field=name, title=label, width=80, formatter=form))
+        columns.append(TableColumn(field=name, title=label, width=max(74, 8 * len(label)), formatter=form))
     height = min(26 * (len(source.data["run"]) + 1) + 10, 340)
     about = {
         "index_position": None,

@@ -135,9 +135,8 @@ def best_of_all(scores: pd.DataFrame, metric: str, rival: Cell) -> str:
     measure = MEASURES[metric]
     best = found.loc[found.value.idxmin() if measure.less_is_better else found.value.idxmax()]
     cell = (best.strategy, None if STRATEGIES[best.strategy].alpha is not None else best.alpha)
-    reached = (
-        f"Of {len(found)} cells **{name(cell)}** is best in {measure.label}, {best.value:{measure.form}}{measure.unit}."
-    )
+    number, value = f"{len(found)} cell{'s' * (len(found) > 1)}", f"{best.value:{measure.form}}{measure.unit}"
+    reached = f"Of {number} **{name(cell)}** is best in {measure.label}, {value}."
     return f"{reached} {versus(scores, metric, cell, rival) if cell != rival else ''}".strip()
 
 

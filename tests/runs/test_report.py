@@ -1,14 +1,16 @@
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from invented import invented_scores
 
 from jointlib.config import load_config
 from jointlib.runs import figures, words
 from jointlib.runs.fit import fit
-from jointlib.runs.report import write_report
-from jointlib.runs.scores import cells, failures, interval, read_scores, remarks
+from jointlib.runs.report import answers, facts, write_report
+from jointlib.runs.scores import cells, compared_runs, failures, interval, read_scores, remarks
 from jointlib.runs.tables import (
     TABLES,
     compare,
@@ -107,6 +109,40 @@ def test_a_classifier_that_has_learnt_nothing_is_marked_in_tables_and_report():
     assert list(remarks(scores).index) == ["Classifier, noisy, seed 0"]
     assert "Classifier, noisy, seed 0: always predicts 'a'" in legend(scores)
     assert legend(scores[scores.strategy == "classifier_clean"]) == ""
+
+
+def test_the_summary_names_the_best_cells_and_what_they_are_better_than():
+    read = {"classifier_clean": 0.6, "classifier_noisy": 0.8, "jt": 0.9, "bn": 0.7}
+    told = answers(invented_scores(read, {"jt": 1.1, "bn": 1.6}))
+    assert "Of 9 claims of the paper: 4 held, 1 undecided, 4 cannot be tested." in told[0]
+    assert "Of 4 cells <strong>JT, α = 0.5</strong> is best in accuracy, 0.897." in told[1]
+    assert "JT, α = 0.5 is better than Classifier, noisy in accuracy (+0." in told[1]
+    assert "Of 2 cells <strong>BN, α = 0.5</strong> is best in PESQ, 1.6" in told[2] and len(told) == 3
+
+
+def test_a_summary_without_anything_significant_claims_nothing():
+    read = {"classifier_noisy": 0.8, "jt": 0.801, "bn": 0.8}
+    told = answers(invented_scores(read, {"jt": 1.3, "bn": 1.3}))
+    assert "Of 9 claims of the paper: 4 undecided, 5 cannot be tested." in told[0]
+    assert "cannot be told apart in accuracy" in told[1] and "cannot be told apart in PESQ" in told[2]
+
+
+@pytest.mark.parametrize("name", ["classifier_noisy", "jt"])
+def test_the_summary_of_one_run_and_of_one_speaker(name):
+    scores = invented_scores({name: 0.8}, {"jt": 1.1} if name == "jt" else {})
+    told = answers(scores)
+    assert f"Of 1 cell <strong>{STRATEGIES[name].title}" in told[1]
+    assert ("worse than the unprocessed noisy input" in "".join(told)) == (name == "jt")
+    alone = " ".join(answers(scores.assign(speaker=0)))
+    assert " held" not in alone and "is better" not in alone and "is worse" not in alone
+
+
+def test_what_the_runs_were_made_with(config):
+    runs = compared_runs(config)
+    told = facts(config, runs)
+    assert "3, of 3 cells" in told["Runs"] and ">0<" in told["Seeds"] and "the user's own" in told["Corpus"]
+    commit = json.loads((runs.folder[0] / "record.json").read_text())["commit"]
+    assert (commit or "unknown") in told["Commit"]
 
 
 def test_no_run_is_said(profile):
