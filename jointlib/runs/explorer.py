@@ -114,7 +114,7 @@ def _table(source: ColumnDataSource, view: CDSView) -> DataTable:
     columns = [TableColumn(field="run", title="run", width=196, formatter=StringFormatter())]
     for name, label in _COLUMNS.items():
         form = NumberFormatter(format=_FORMS.get(name, "0.000"), nan_format="–", text_align="right")
-        columns.append(TableColumn(field=name, title=label, width=max(74, 8 * len(label)), formatter=form))
+        columns.append(TableColumn(field=name, title=label, width=max(74, 9 * len(label)), formatter=form))
     height = min(26 * (len(source.data["run"]) + 1) + 10, 340)
     about = {
         "index_position": None,

@@ -124,7 +124,8 @@ def best_cell(scores: pd.DataFrame, number: int) -> str:
     cell = (best.strategy, best.alpha)
     unprocessed = ("classifier_clean", None) if metric == "correct" else NOISY
     shown = f"{name(cell)}, with {best.value:{MEASURES[metric].form}}"
-    return f"The best of {len(found)} cells is {shown}. {versus(scores, metric, cell, unprocessed)}"
+    number = f"{len(found)} cell{'s' * (len(found) > 1)}"
+    return f"The best of {number} is {shown}. {versus(scores, metric, cell, unprocessed)}"
 
 
 def best_of_all(scores: pd.DataFrame, metric: str, rival: Cell) -> str:

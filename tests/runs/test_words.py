@@ -50,7 +50,7 @@ def test_the_cost_of_noise(scores):
 
 
 def test_the_best_cell_of_a_table(scores):
-    assert words.best_cell(scores, 3).startswith("The best of 1 cells is JT, α = 0.5, with 1.10. JT, α = 0.5 is worse")
+    assert words.best_cell(scores, 3).startswith("The best of 1 cell is JT, α = 0.5, with 1.10. JT, α = 0.5 is worse")
     assert "is better than Classifier, clean in accuracy" in words.best_cell(scores, 2)
     assert words.best_cell(scores[scores.strategy == "protected"], 2) == ""
 
