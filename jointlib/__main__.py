@@ -11,7 +11,7 @@ COMMANDS = {  # name: the module whose main(arguments) it is, and what it does
     "train": ("jointlib.runs.fit", "train and evaluate one run"),
     "enhance": ("jointlib.runs.enhance", "enhance and classify audio files with a finished run"),
     "export": ("jointlib.runs.export", "write a finished run as one file that needs torch alone"),
-    "report": ("jointlib.runs.report_command", "gather a profile's finished runs on one page"),
+    "report": ("jointlib.runs.report", "gather a profile's finished runs on one page"),
 }
 
 

@@ -3,7 +3,7 @@
 import base64
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from jointlib.config import Config
+from jointlib.config import Config, load_config
 from jointlib.runs import figures, words
 from jointlib.runs.card import CARD, model_card, origin
 from jointlib.runs.comparisons import dominance, one_change_at_a_time, verdicts
@@ -24,6 +24,7 @@ from jointlib.runs.pages import in_html
 from jointlib.runs.scores import compared_runs, read_run, remarks
 from jointlib.runs.tables import TABLES, differences, overview, paper_table
 from jointlib.strategies import STRATEGIES
+from jointlib.support.command import command, command_line
 from jointlib.support.files import read_json, write_atomically
 
 _BROWSER = Path(__file__).with_name("browser")
@@ -139,3 +140,12 @@ def _drawn(figure: Figure) -> str:
     figure.savefig(png, format="png")
     plt.close(figure)
     return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> None:
+    """``jointlib report``: write report.html of a profile, and print its path."""
+    example = "example:\n  jointlib report --profile beyond"
+    parser = command_line("report", "Gather a profile's finished runs on one page.", example)
+    parser.add_argument("--profile", default="quick", help="a profile's name, or the path of a YAML file")
+    print(write_report(load_config(parser.parse_args(arguments).profile)))
