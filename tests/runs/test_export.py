@@ -11,7 +11,7 @@ from conftest import network
 
 from jointlib.runs import export as module
 from jointlib.runs.export import export, main
-from jointlib.runs.report_command import main as report
+from jointlib.runs.report import main as report
 from jointlib.runs.run import Run, load_plain_run, load_run
 from jointlib.strategies import STRATEGIES
 
