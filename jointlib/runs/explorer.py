@@ -86,17 +86,9 @@ def _plot(source: ColumnDataSource, view: CDSView) -> figure:
     plot = figure(
         height=340, max_width=900, sizing_mode="stretch_width", tools="tap,box_zoom,reset", toolbar_location="above"
     )
-    plot.scatter(
-        "x",
-        "correct",
-        source=source,
-        view=view,
-        size=13,
-        marker="marker",
-        color="colour",
-        fill_alpha=0.7,
-        line_width=1.5,
-    )
+    look = {"size": 13, "marker": "marker", "color": "colour", "fill_alpha": 0.7, "line_width": 1.5}
+    look |= {"nonselection_fill_alpha": 0.35, "nonselection_line_alpha": 0.7}  # bokeh's own 0.1 hides them
+    plot.scatter("x", "correct", source=source, view=view, **look)
     tips = [("", "@run"), ("accuracy", "@correct{0.000}"), ("PESQ", "@pesq_wb_enhanced{0.00}")]
     plot.add_tools(HoverTool(tooltips=tips))
     plot.toolbar.logo = None
