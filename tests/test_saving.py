@@ -1,11 +1,10 @@
 """What Jupyter writes when a notebook is saved, with the settings of `make lab`."""
 
-import asyncio
 import shutil
 
 import nbformat
 import pytest
-from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from nbformat.v4 import new_output
 from traitlets.config.loader import PyFileConfigLoader
 
@@ -26,8 +25,8 @@ def save(tmp_path):
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell |= {"outputs": [new_output("stream", text="x" * 1000)], "execution_count": 3}
-        manager = AsyncLargeFileManager(root_dir=str(tmp_path / root), config=config)
-        asyncio.run(manager.save({"type": "notebook", "content": notebook}, f"/{path}"))
+        manager = LargeFileManager(root_dir=str(tmp_path / root), config=config)
+        manager.save({"type": "notebook", "content": notebook}, f"/{path}")
         return file.read_text()
 
     return save
