@@ -103,10 +103,11 @@ def _plot(source: ColumnDataSource, view: CDSView) -> figure:
 
 
 def _table(source: ColumnDataSource, view: CDSView) -> DataTable:
-    columns = [TableColumn(field="run", title="run", width=196, formatter=StringFormatter())]
+    longest = max(map(len, source.data["run"]))
+    columns = [TableColumn(field="run", title="run", width=8 * longest + 8, formatter=StringFormatter())]
     for name, label in _COLUMNS.items():
         form = NumberFormatter(format=_FORMS.get(name, "0.000"), nan_format="–", text_align="right")
-        columns.append(TableColumn(field=name, title=label, width=max(74, 9 * len(label)), formatter=form))
+        columns.append(TableColumn(field=name, title=label, width=max(64, 9 * len(label) + 2), formatter=form))
     height = min(26 * (len(source.data["run"]) + 1) + 10, 340)
     about = {
         "index_position": None,

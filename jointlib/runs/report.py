@@ -105,7 +105,10 @@ def _in_order(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tables(config: Config, scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    steps = one_change_at_a_time(scores).round(4)
+    steps = one_change_at_a_time(scores).round({"difference": 4, "low": 4, "high": 4})
+    steps["metric"] = steps.metric.map(lambda metric: words.MEASURES[metric].label)
+    for column in ("p", "p_holm"):  # rounded, a small one would be 0
+        steps[column] = steps[column].map("{:.2g}".format)
     tables = {"verdicts": verdicts(scores), "dominance": dominance(scores), "steps": steps}
     tables = {name: table.set_index(table.columns[0]) for name, table in tables.items()}
     tables |= {"overview": overview(scores), "guessing": remarks(scores).to_frame(), "setup": differences(config)}

@@ -58,7 +58,8 @@ function compareRuns() {
   const named = { a: "A", b: "B", neither: "neither" };
   find("differing").replaceChildren(...rows.map(([who, row]) => make("tr", [
     make("td", named[who]), make("td", utterances.intent[row]), make("td", [reading(a, row)]), make("td", [reading(b, row)]),
-    ...[`${utterances.snr_db[row]} dB`, utterances.noise_type[row], pesq(utterances.pesq[row])].map((text) => make("td", text)),
+    ...[`${utterances.snr_db[row]}\u00a0dB`, utterances.noise_type[row], pesq(utterances.pesq[row])]
+      .map((text) => make("td", text)),
     ...[a, b].map((run) => make("td", run.pesq ? pesq(run.pesq[row]) : "–")),
   ])));
 }
