@@ -10,6 +10,7 @@ from scipy.stats import t
 
 from jointlib.config import CHECKOUT
 from jointlib.runs.folder import title
+from jointlib.runs.measures import MEASURES
 from jointlib.runs.scores import interval, mean_error
 from jointlib.strategies import STRATEGIES
 
@@ -142,9 +143,7 @@ def dominance(
         if read and heard:
             verdict = read["low"] > -margin and heard["low"] > 0
             found.append((name(cell), _shown(read), _shown(heard), "yes" if verdict else "no"))
-    return pd.DataFrame(
-        found, columns=["against", "accuracy", quality.removesuffix("_enhanced"), "not worse, and better"]
-    )
+    return pd.DataFrame(found, columns=["against", "accuracy", MEASURES[quality].label, "not worse, and better"])
 
 
 def _shown(about: dict[str, float]) -> str:

@@ -15,13 +15,12 @@ from jointlib.config import Config
 from jointlib.corpora.audio import loudness_gains
 from jointlib.corpora.batches import Data, load_data
 from jointlib.runs.card import model_card
-from jointlib.runs.folder import title
+from jointlib.runs.folder import data_changes, title
 from jointlib.runs.pages import in_html
 from jointlib.runs.run import load_run
-from jointlib.support.files import UnusableFile
+from jointlib.support.files import UnusableFile, read_json
 
 EXAMPLES = 5  # utterances
-_DESCRIBED = ["path", "noise_type", "snr_db", "speaker", "intent", "transcription"]
 
 
 def choose_examples(plan: pd.DataFrame, count: int = EXAMPLES) -> list[int]:
@@ -35,14 +34,13 @@ def page_data(config: Config, runs: pd.DataFrame, scores: Mapping[Path, pd.DataF
     """What the page's script shows, as plain values: utterances, examples, and every run's readings, PESQ and sounds.
 
     `runs` as of `folder.list_runs`, in the order of the page; `scores` of each, by its folder. Only the first seed of a
-    cell has sounds. UnusableFile: a run whose scores are not of the speech and noise that lie there now.
+    cell has sounds. UnusableFile: a run that was made with other speech or noise than lie there now.
     """
     data = load_data(config.replace(device="cpu"))
     described, rows = data.described("test"), choose_examples(data.plan("test"))
     for folder in runs.folder:
-        if not (scores[folder][_DESCRIBED] == described[_DESCRIBED].to_numpy()).all(axis=None):
-            remedy = "put back the speech and noise that it was tested on, or move the run away"
-            raise UnusableFile(f"{folder / 'per_utterance.csv'}: not of the test split of {config.corpus}; {remedy}")
+        if found := data_changes(read_json(folder / "config.json"), data.identity):
+            raise UnusableFile(f"{folder}: made with other data ({found}); bring that back, or move the run away")
     heard = runs.drop_duplicates(["strategy", "alpha"]).folder.tolist()
     sounds = _sounds(data, rows, heard)
     intents = sorted(set(described.intent).union(*(own.predicted for own in scores.values() if "predicted" in own)))
@@ -57,7 +55,7 @@ def page_data(config: Config, runs: pd.DataFrame, scores: Mapping[Path, pd.DataF
         }
         for run in runs.itertuples()
     ]
-    utterances = {name: described[name].tolist() for name in _DESCRIBED if name != "path"}
+    utterances = described.drop(columns="path").to_dict("list")
     utterances["pesq"] = _plain(scores[runs.folder[0]].pesq_wb_noisy)
     examples = {"rows": rows, "noisy": sounds["noisy"], "clean": sounds["clean"]}
     return {"utterances": utterances, "examples": examples, "intents": intents, "runs": found}

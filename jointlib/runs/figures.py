@@ -137,7 +137,10 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
     both = accuracy.merge(heard, on=["strategy", "alpha"], suffixes=("_accuracy", "_quality"))
     figure, axis = plt.subplots(figsize=(9.6, 5.6))
     order = both[both.strategy.isin(_COMPARED)].sort_values(["strategy", "alpha"], key=_in_order_of_the_table)
-    for row in order.itertuples():
+    places = order[["value_quality", "value_accuracy"]].to_numpy()
+    reach = 0.01 * (np.ptp(places, axis=0) if len(places) else 1)
+    for number, row in enumerate(order.itertuples()):
+        below = int((np.abs(places[:number] - places[number]) <= reach).all(axis=1).sum())  # points that it would hide
         name, strength = _TITLES[row.strategy], 1.0 if STRATEGIES[row.strategy].alpha is not None else row.alpha
         axis.errorbar(
             row.value_quality,
@@ -146,7 +149,7 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
             yerr=[[row.value_accuracy - row.low_accuracy], [row.high_accuracy - row.value_accuracy]],
             fmt=MARKERS[name],
             color=COLOURS[name],
-            ms=10,
+            ms=10 * 0.6**below,
             elinewidth=0.8,
             markerfacecolor=_paler(COLOURS[name], strength),
             label=title(row.strategy, row.alpha),

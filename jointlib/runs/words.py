@@ -1,7 +1,6 @@
 """What a table or a figure shows, in sentences: computed from the scores, right for any corpus and any outcome."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,39 +9,20 @@ from IPython.display import Markdown
 from jointlib.corpora.batches import Data
 from jointlib.runs.comparisons import BEST, Cell, difference, name, one_change_at_a_time, values
 from jointlib.runs.folder import title
+from jointlib.runs.measures import MEASURES, Measure
 from jointlib.runs.scores import cells, failures, interval
 from jointlib.runs.tables import TABLES, held_back
 from jointlib.strategies import STRATEGIES
 
-
-class Measure(NamedTuple):
-    """A column of per_utterance.csv in a sentence: name, format and unit, and whether less of it is better."""
-
-    label: str
-    form: str
-    unit: str = ""
-    less_is_better: bool = False
-
-
-MEASURES = {
-    "correct": Measure("accuracy", ".3f"),
-    "pesq_wb_enhanced": Measure("PESQ", ".2f"),
-    "stoi_enhanced": Measure("STOI", ".3f"),
-    "estoi_enhanced": Measure("ESTOI", ".3f"),
-    "si_sdr_enhanced": Measure("SI-SDR", ".1f", " dB"),
-    "lsd_enhanced": Measure("log-spectral distance", ".1f", " dB", less_is_better=True),
-    "mse_enhanced": Measure("MSE", ".1e", less_is_better=True),
-}
 NOISY: Cell = ("noisy", None)
 _HEARD = ("pesq_wb_enhanced", "stoi_enhanced", "si_sdr_enhanced")
 _PLACES = {(True, True): "in both accuracy and {}", (False, True): "in {} only", (True, False): "in accuracy only"}
 
 
 def what_we_see(*sentences: str) -> Markdown:
-    """The sentences that are not empty, as a paragraph below a table or a figure."""
-    return Markdown(
-        f"**What we see.** {' '.join(filter(None, sentences)) or 'Nothing that was run can be compared here.'}"
-    )
+    """The sentences that are not empty, below a table or a figure: a paragraph, which a list (it ends a line) ends."""
+    told = "".join(f"{sentence}\n" if sentence.endswith("\n") else f"{sentence} " for sentence in sentences if sentence)
+    return Markdown(f"**What we see.** {told.rstrip() or 'Nothing that was run can be compared here.'}")
 
 
 def realised_snr(plans: pd.DataFrame) -> str:
@@ -116,29 +96,40 @@ def one_run(scores: pd.DataFrame) -> str:
 def best_cell(scores: pd.DataFrame, number: int) -> str:
     """The best joint cell of one of the paper's tables, and whether it is better than the noisy input, in accuracy
     as a classifier of clean speech reads it."""
-    metric = TABLES[number].metric
-    found = cells(scores[scores.strategy.isin(TABLES[number].rows) & (scores.strategy != "jt_clean")], metric)
-    if found.empty:
+    metric, rows = TABLES[number].metric, TABLES[number].rows
+    found = _best(scores[scores.strategy.isin(rows) & (scores.strategy != "jt_clean")], metric)
+    if found is None:
         return ""
-    best = found.loc[found.value.idxmin() if MEASURES[metric].less_is_better else found.value.idxmax()]
-    cell = (best.strategy, best.alpha)
+    cell, value, number = found
     unprocessed = ("classifier_clean", None) if metric == "correct" else NOISY
-    shown = f"{name(cell)}, with {best.value:{MEASURES[metric].form}}"
-    number = f"{len(found)} cell{'s' * (len(found) > 1)}"
-    return f"The best of {number} is {shown}. {versus(scores, metric, cell, unprocessed)}"
+    return f"The best of {number} is {name(cell)}, with {value}. {versus(scores, metric, cell, unprocessed)}"
 
 
 def best_of_all(scores: pd.DataFrame, metric: str, rival: Cell) -> str:
     """The best of all cells that are tested on noisy speech, and whether it is better than `rival`."""
-    found = cells(scores[scores.strategy.map(lambda name: STRATEGIES[name].test_input == "noisy")], metric)
-    if found.empty:
+    found = _best(scores[scores.strategy.map(lambda name: STRATEGIES[name].test_input == "noisy")], metric)
+    if found is None:
         return ""
+    cell, value, number = found
+    reached = f"Of {number} **{name(cell)}** is best in {MEASURES[metric].label}, {value}."
+    return f"{reached} {versus(scores, metric, cell, rival) if cell != rival else ''}".strip()
+
+
+def best_rows(scores: pd.DataFrame) -> str:
+    """Which cell has the best mean of each measure."""
+    best = {measure.label: _best(scores, metric) for metric, measure in MEASURES.items()}
+    told = [f"\n- {label}: {name(found[0])}, {found[1]}" for label, found in best.items() if found]
+    return f"The best mean, by measure:{''.join(told)}\n" if told else ""
+
+
+def _best(scores: pd.DataFrame, metric: str) -> tuple[Cell, str, str] | None:
+    """The cell with the best mean, that mean, and of how many cells; None where none was measured."""
+    if (found := cells(scores, metric)).empty:
+        return None
     measure = MEASURES[metric]
     best = found.loc[found.value.idxmin() if measure.less_is_better else found.value.idxmax()]
     cell = (best.strategy, None if STRATEGIES[best.strategy].alpha is not None else best.alpha)
-    number, value = f"{len(found)} cell{'s' * (len(found) > 1)}", f"{best.value:{measure.form}}{measure.unit}"
-    reached = f"Of {number} **{name(cell)}** is best in {measure.label}, {value}."
-    return f"{reached} {versus(scores, metric, cell, rival) if cell != rival else ''}".strip()
+    return cell, f"{best.value:{measure.form}}{measure.unit}", f"{len(found)} cell{'s' * (len(found) > 1)}"
 
 
 def corner(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
@@ -155,7 +146,7 @@ def corner(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
     if not any(reached.values()):
         return ""
     label = MEASURES[quality].label
-    listed = [f"\n- {place.format(label)}: {', and '.join(names) or 'none'}" for place, names in reached.items()]
+    listed = [f"\n- {place.format(label)}: {'; '.join(names) or 'none'}" for place, names in reached.items()]
     return f"Better than doing nothing, by the 95 % intervals:{''.join(listed)}\n"
 
 
@@ -206,29 +197,23 @@ def training(histories: Mapping[str, pd.DataFrame]) -> str:
     lines = []
     for strategy, history in histories.items():
         if "selected" in history and len(best := history[history.selected.astype(bool)]):
-            row, end = best.iloc[0], history.step.iloc[-1]
+            row, end = best.iloc[-1], history.step.iloc[-1]  # each was the best so far
             read = f", accuracy {row.valid_accuracy:.3f}" if pd.notna(row.get("valid_accuracy")) else ""
             lines.append(f"\n- {STRATEGIES[strategy].title}: step {row.step:,.0f} of {end:,.0f}{read}")
     return f"The best on the validation split, which was kept:{''.join(lines)}\n" if lines else "Nothing was trained."
 
 
 def extremes(scores: pd.DataFrame, by: str, metric: str = "correct") -> str:
-    """Where, by a column such as noise_type, a measure is worst and best, all rows together."""
+    """At which SNR (by snr_db) or in which noise (by noise_type) the mean of a measure, of all rows together, is lowest
+    and highest."""
     if metric not in scores or scores[metric].isna().all() or scores[by].nunique() < 2:
         return ""
     means, measure = scores.groupby(by)[metric].mean(), MEASURES[metric]
-    low, high = (f"{key} ({means[key]:{measure.form}}{measure.unit})" for key in (means.idxmin(), means.idxmax()))
-    return f"The lowest {measure.label} by {by.replace('_', ' ')}: {low}; the highest: {high}."
-
-
-def best_rows(scores: pd.DataFrame) -> str:
-    """Which cell has the best mean of each measure."""
-    told = []
-    for metric, (label, form, unit, less) in MEASURES.items():
-        if len(found := cells(scores, metric)):
-            best = found.loc[found.value.idxmin() if less else found.value.idxmax()]
-            told.append(f"\n- {label}: {title(best.strategy, best.alpha)}, {best.value:{form}}{unit}")
-    return f"The best mean, by measure:{''.join(told)}\n" if told else ""
+    place = {"snr_db": "at {:g} dB", "noise_type": "in {}"}[by].format
+    low, high = (
+        f"{place(key)} ({means[key]:{measure.form}}{measure.unit})" for key in (means.idxmin(), means.idxmax())
+    )
+    return f"The lowest {measure.label} is {low}, the highest {high}."
 
 
 def utterance(scores: pd.DataFrame, path: str, metric: str = "pesq_wb_enhanced") -> str:
@@ -247,11 +232,11 @@ def gradients(ratios: pd.Series, cosines: pd.Series) -> str:
     """Of front-ends by name: how much longer the classification's gradient is, and whether the two agree."""
     if ratios.empty:
         return ""
-    longer = ", ".join(f"{ratio:,.3g} times in {name}" for name, ratio in ratios.items())
+    times = ", ".join(f"{ratio:,.3g} in {name}" for name, ratio in ratios.items())
     most = cosines.abs().idxmax()
     return (
-        f"The gradient of the cross-entropy is longer than the enhancement's: {longer}. The cosine between the two, "
-        f"0 where neither task helps the other, is farthest from it in {most}: {cosines[most]:.2f}."
+        f"The length of the cross-entropy's gradient, as a multiple of the enhancement's: {times}. The cosine between "
+        f"the two, 0 where neither task helps the other, is farthest from it in {most}: {cosines[most]:.2f}."
     )
 
 

@@ -33,7 +33,7 @@ def test_less_is_better_where_it_is(scores):
 def test_a_single_test_speaker_gives_no_verdict(scores):
     alone = scores.assign(speaker=0)
     assert "a single test speaker gives no interval" in words.versus(alone, "correct", BOTH, JT)
-    assert "in neither: JT, α = 0.5, and Protected JT" in words.corner(alone)
+    assert "in neither: JT, α = 0.5; Protected JT" in words.corner(alone)
 
 
 def test_the_corner(scores):
@@ -115,14 +115,23 @@ def test_gains_by_snr_have_a_line_a_row(scores):
 
 
 def test_training_names_what_was_kept():
-    history = pd.DataFrame({"step": [10, 20, 30], "valid_accuracy": [0.5, 0.8, 0.7], "selected": [False, True, False]})
-    assert words.training({"jt": history}).endswith("\n- JT: step 20 of 30, accuracy 0.800\n")
+    """`selected` marks every validation that was the best so far."""
+    history = pd.DataFrame({"step": [10, 20, 30, 40], "valid_accuracy": [0.5, 0.7, 0.8, 0.7], "selected": [1, 1, 1, 0]})
+    assert words.training({"jt": history}).endswith("\n- JT: step 30 of 40, accuracy 0.800\n")
     assert words.training({"cascade_clean": pd.DataFrame({"step": []})}) == "Nothing was trained."
 
 
+def test_a_list_ends_its_paragraph():
+    assert words.what_we_see("One.", "", "Two:\n- a\n", "Three.").data == "**What we see.** One. Two:\n- a\n\nThree."
+    assert words.what_we_see("").data.endswith("Nothing that was run can be compared here.")
+
+
 def test_extremes(scores):
-    graded = scores.assign(correct=np.where(scores.snr_db == 0, 0.5, 0.9))
-    assert words.extremes(graded, "snr_db") == "The lowest accuracy by snr db: 0.0 (0.500); the highest: 20.0 (0.900)."
+    graded = scores.assign(
+        correct=np.where(scores.snr_db == 0, 0.5, 0.9), noise_type=np.where(scores.speaker % 2, "A", "B")
+    )
+    assert words.extremes(graded, "snr_db") == "The lowest accuracy is at 0 dB (0.500), the highest at 20 dB (0.900)."
+    assert words.extremes(graded, "noise_type") == "The lowest accuracy is in A (0.500), the highest in B (0.900)."
     assert (
         words.extremes(graded[graded.snr_db == 0], "snr_db") == words.extremes(scores, "snr_db", "mse_enhanced") == ""
     )
@@ -141,8 +150,10 @@ def test_one_utterance(scores):
 
 def test_gradients_and_peers():
     names = ["JT", "BN"]
-    said = words.gradients(pd.Series([35.4, 841.0], names), pd.Series([0.03, -0.2], names))
-    assert "35.4 times in JT, 841 times in BN" in said and said.endswith("farthest from it in BN: -0.20.")
+    said = words.gradients(pd.Series([35.4, 0.5], names), pd.Series([0.03, -0.2], names))
+    assert "as a multiple of the enhancement's: 35.4 in JT, 0.5 in BN" in said and said.endswith(
+        "farthest from it in BN: -0.20."
+    )
     assert words.gradients(pd.Series(dtype=float), pd.Series(dtype=float)) == ""
     table = pd.DataFrame({"pesq_wb": [1.9, 1.8, 1.3]}, ["Mask (ours)", "GTCRN", "Noisy"])
     assert "of ours: Mask (1.90); of the others: GTCRN (1.80)" in words.peers(table)
