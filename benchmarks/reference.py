@@ -45,17 +45,22 @@ def wanted(page: Path) -> list[str]:
     return re.findall(r"<!-- (\S+\.md) -->", page.read_text())
 
 
+def recorded(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs of `list_runs`, with commit, machine and versions for their folders."""
+    rows = []
+    for run in runs.to_dict("records"):
+        record = json.loads((run.pop("folder") / "record.json").read_text())
+        kept = ("seconds_since_last_start", "commit", "device", "threads", "platform", "python")
+        rows.append(run | {name: record[name] for name in kept} | {"torch": record["versions"]["torch"]})
+    return pd.DataFrame(rows)
+
+
 def write_reference(config: Config, target: Path) -> None:
     """Record a profile's tables, figures and runs.csv, and how its runs do on what training has not met."""
     write_tables(config, target)
     for figure in (config.summary / "figures").glob("*.png" if target == TARGET else "trade_off.png"):
         shutil.copy(figure, target)
-    rows = []
-    for run in list_runs(config.folder).query("variant == @config.variant").to_dict("records"):
-        record = json.loads((run.pop("folder") / "record.json").read_text())
-        kept = ("seconds_since_last_start", "commit", "device", "threads", "platform", "python")
-        rows.append(run | {name: record[name] for name in kept} | {"torch": record["versions"]["torch"]})
-    write_csv(target / "runs.csv", pd.DataFrame(rows))
+    write_csv(target / "runs.csv", recorded(list_runs(config.folder).query("variant == @config.variant")))
     for file in target.glob("*.md"):
         if file.relative_to(TARGET).as_posix() not in wanted(PAGE):
             file.unlink()  # the record is what is shown
