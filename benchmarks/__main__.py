@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from benchmarks import contamination, enhancement, feeding, growth, roofline, step
 from benchmarks.reference import TARGET, write_between
-from jointlib.config import ROOT
+from jointlib.config import CHECKOUT
 from jointlib.runs.figures import use_style
 from jointlib.support.files import write_json
 
@@ -94,7 +94,7 @@ def main() -> None:
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
     write_json(TARGET / "benchmarks.json", measured)
     table = pd.DataFrame(measured["roofline"]).to_markdown(index=False, floatfmt=".3g")
-    write_between(ROOT / "benchmarks/README.md", "roofline", table)
+    write_between(CHECKOUT / "benchmarks/README.md", "roofline", table)
     draw(measured).savefig(TARGET / "benchmarks.png")
 
 

@@ -17,7 +17,7 @@ import soundfile
 import torch
 
 from benchmarks.second_start import write
-from jointlib.config import ROOT
+from jointlib.config import CHECKOUT
 from jointlib.corpora.contaminate import Contaminator, draw_plan
 from jointlib.corpora.corpus import Corpus
 from jointlib.corpora.noises import Noises
@@ -85,7 +85,7 @@ def measure(points: dict[str, tuple[int, ...]] = POINTS) -> dict[str, list[dict[
             json.loads(
                 subprocess.run(
                     [sys.executable, "-m", "benchmarks.growth", name, str(value)],
-                    cwd=ROOT,
+                    cwd=CHECKOUT,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
                     check=True,

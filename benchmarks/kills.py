@@ -17,7 +17,7 @@ import psutil
 import torch
 
 from jointlib import train
-from jointlib.config import ROOT, Config
+from jointlib.config import CHECKOUT, Config
 from jointlib.runs import fit
 
 # What the victim announces when it begins; a kill falls somewhere between that and its usual end.
@@ -135,7 +135,7 @@ def _pipeline(results: Path, lives: float | None, orphans: bool, log: Path) -> b
     command = [sys.executable, "-m", "snakemake", *PIPELINE, "profile=smoke", f"results={results}"]
     with log.open("a") as stream:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=stream, stderr=stream, env=os.environ | {"OMP_NUM_THREADS": "1"}
+            command, cwd=CHECKOUT, stdout=stream, stderr=stream, env=os.environ | {"OMP_NUM_THREADS": "1"}
         )
         try:
             process.wait(lives)

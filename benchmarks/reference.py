@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from jointlib.config import ROOT, Config, load_config
+from jointlib.config import CHECKOUT, Config, load_config
 from jointlib.corpora.batches import load_data
 from jointlib.runs.folder import list_runs
 from jointlib.runs.scores import read_scores
 from jointlib.runs.tables import generalisation, write_tables
 from jointlib.support.files import write_atomically, write_csv
 
-TARGET = ROOT / "results/reference"
-PAGE = ROOT / "docs/results.md"
+TARGET = CHECKOUT / "results/reference"
+PAGE = CHECKOUT / "docs/results.md"
 MAIN = "beyond"
 
 

@@ -14,12 +14,12 @@ import pandas as pd
 
 from benchmarks.kills import kill_pipeline, kill_training
 from benchmarks.reference import TARGET, write_between
-from jointlib.config import ROOT, load_config
+from jointlib.config import CHECKOUT, load_config
 from jointlib.runs.folder import environment
 from jointlib.support.files import write_json
 
-BAD_INPUTS = ("tests/trust/test_bad_corpora.py", "tests/trust/test_bad_inputs.py")
-PROPERTIES = ("tests/trust/test_properties.py", "tests/trust/test_properties_of_corpora.py")
+BAD_INPUTS = ("bad_corpora", "bad_inputs", "folders", "truth_of_audio")
+PROPERTIES = ("properties", "properties_of_corpora")
 
 
 def passed(*arguments: str) -> tuple[int, str]:
@@ -29,7 +29,7 @@ def passed(*arguments: str) -> tuple[int, str]:
         RuntimeError: one fails or is left out.
     """
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    printed = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False).stdout
     if (count := re.search(r"^(\d+) passed in", printed, re.M)) is None:
         raise RuntimeError(printed[-3000:])
     return int(count[1]), printed
@@ -37,10 +37,8 @@ def passed(*arguments: str) -> tuple[int, str]:
 
 def count(training: int, pipeline: int) -> dict[str, object]:
     """Everything, in one run."""
-    bad_inputs, _ = passed(*BAD_INPUTS)
-    _, statistics = passed(
-        "tests/trust/test_properties.py", "tests/trust/test_properties_of_corpora.py", "--hypothesis-show-statistics"
-    )
+    bad_inputs, _ = passed(*map("tests/trust/test_{}.py".format, BAD_INPUTS))
+    _, statistics = passed(*map("tests/trust/test_{}.py".format, PROPERTIES), "--hypothesis-show-statistics")
     examples = [int(number) for number in re.findall(r"(\d+) passing, \d+ failing", statistics)]
     config = load_config("smoke", strategy="jt", init="pretrained", steps=24, device="cpu")
     return {
@@ -61,7 +59,7 @@ def table(counted: dict) -> str:
         f"{len(training['different'])} files differ from a run left alone",
         "SIGKILL of the pipeline": f"{pipeline['kills']}, with its processes or leaving them as orphans; "
         f"{pipeline['finished']} came to their end, {len(pipeline['different'])} files differ",
-        "bad inputs, each handled as its row says": str(counted["bad_inputs"]),
+        "bad corpora, sounds, parameters and folders, each handled as its test says": str(counted["bad_inputs"]),
         "properties searched for counterexamples": f"{counted['properties']}, with {counted['examples']:,} examples",
     }
     return pd.Series(rows, name="tried").rename_axis("what").reset_index().to_markdown(index=False)
@@ -76,4 +74,4 @@ if __name__ == "__main__":
     print(json.dumps(counted, indent=2))
     if given.training >= 50 and given.pipeline >= 10:
         write_json(TARGET / "trust.json", counted)
-        write_between(ROOT / "docs/trust.md", "trust", table(counted))
+        write_between(CHECKOUT / "docs/trust.md", "trust", table(counted))

@@ -17,9 +17,10 @@ def fourier_filters(window: int, hop: int) -> tuple[Tensor, Tensor]:
 
     Analysis, then synthesis every `hop` samples gives the wave back where `hop` divides half the window.
     """
-    bins = torch.arange(window // 2 + 1)
-    phase = 2 * math.pi / window * (bins[:, None] * torch.arange(window) % window)
-    waves = torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(window).sqrt() / window**0.5
+    cpu = {"device": "cpu"}  # as in `tcn.Filterbank`
+    bins = torch.arange(window // 2 + 1, **cpu)
+    phase = 2 * math.pi / window * (bins[:, None] * torch.arange(window, **cpu) % window)
+    waves = torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(window, **cpu).sqrt() / window**0.5
     twice = torch.where((bins == 0) | (bins == window // 2), 1.0, 2.0).repeat(2)  # negative frequencies count, too
     return waves.unsqueeze(1), (waves * twice[:, None] * 2 * hop / window).unsqueeze(1)
 

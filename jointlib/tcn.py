@@ -29,9 +29,10 @@ class Filterbank(nn.Module):
         across = {"stride": hop, "padding": window // 2, "groups": channels, "bias": False}
         self.filters = nn.Conv1d(channels, channels * 2 * bands, window, **across)  # each wave has filters of its own
         low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (60, 7800))
-        hertz = 700 * (10 ** (torch.linspace(low, high, bands) / 2595) - 1)
-        phase = 2 * math.pi * hertz[:, None] / 16_000 * torch.arange(window)  # (bands, window)
-        waves = torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(window) / window**0.5
+        cpu = {"device": "cpu"}  # where a network is built without memory too: a first division there takes seconds
+        hertz = 700 * (10 ** (torch.linspace(low, high, bands, **cpu) / 2595) - 1)
+        phase = 2 * math.pi * hertz[:, None] / 16_000 * torch.arange(window, **cpu)  # (bands, window)
+        waves = torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(window, **cpu) / window**0.5
         self.filters.weight.data.copy_(waves.unsqueeze(1).repeat(channels, 1, 1))
 
     def forward(self, waves: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from benchmarks.kills import PHASES, attempt, content, differences, kill_training, usual_seconds
 from jointlib import train
-from jointlib.config import ROOT, load_config
+from jointlib.config import CHECKOUT, load_config
 from jointlib.runs import fit as fit_module
 from jointlib.runs.fit import fit, main
 from jointlib.runs.folder import run_folder
@@ -168,7 +168,7 @@ def test_a_second_pipeline_says_so(tmp_path):
     (tmp_path / "smoke").mkdir()
     with FileLock(tmp_path / "smoke" / ".pipeline.lock"):
         options = ["--config", "profile=smoke", f"results={tmp_path}"]
-        ended = subprocess.run(command + options, cwd=ROOT, capture_output=True, text=True, check=False)
+        ended = subprocess.run(command + options, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "another pipeline is at work on" in ended.stderr
     assert not (tmp_path / "smoke" / "runs").exists()
@@ -178,8 +178,8 @@ def test_a_results_folder_with_a_command_for_a_name(tmp_path):
     results = tmp_path / "a b'; touch planted; '$(touch planted)"
     wanted = results / "smoke" / "contamination" / "test.csv"
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--nolock", str(wanted)]
-    subprocess.run([*command, "--config", "profile=smoke", f"results={results}"], cwd=ROOT, check=True)
-    assert len(pd.read_csv(wanted)) == 31 and not (ROOT / "planted").exists()
+    subprocess.run([*command, "--config", "profile=smoke", f"results={results}"], cwd=CHECKOUT, check=True)
+    assert len(pd.read_csv(wanted)) == 31 and not (CHECKOUT / "planted").exists()
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -220,9 +220,9 @@ def test_make_serves_this_machine_only_and_asks_for_its_token(target, guarded, t
     shutil.copy(tmp_path / "jupyter_server_config.py", tmp_path / "voila.py")
     options = f"LAB=--port={unused_port} --no-browser" + (" --allow-root" if target == "lab" else "")
     wanted = ["make", "-n", target, options, f"BIN={Path(sys.executable).parent}", "-o", ".venv/installed"]
-    shell = subprocess.run(wanted, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shell = subprocess.run(wanted, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
     environment = {"JUPYTER_CONFIG_DIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    server = subprocess.Popen(["sh", "-c", shell], cwd=ROOT, env=environment, start_new_session=True)
+    server = subprocess.Popen(["sh", "-c", shell], cwd=CHECKOUT, env=environment, start_new_session=True)
     try:
         addresses = _listening(server.pid, unused_port)
         assert addresses == {"127.0.0.1"}
