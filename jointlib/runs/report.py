@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from jointlib.config import Config, load_config
 from jointlib.runs import figures, words
-from jointlib.runs.card import CARD, model_card, origin
+from jointlib.runs.card import origin, write_card
 from jointlib.runs.comparisons import dominance, one_change_at_a_time, verdicts
 from jointlib.runs.examples import page_data
 from jointlib.runs.explorer import table_and_plot
@@ -34,15 +34,16 @@ _TEMPLATES = Environment(
 
 
 def write_report(config: Config) -> Path:
-    """Write report.html of a profile, and card.md (see `card.model_card`) into each of its runs. Returns the page.
+    """Write report.html of a profile, and anew the card.md of each of its runs. Returns the page.
 
     Raises what `scores.compared_runs`, `scores.read_run` and `examples.page_data` raise.
     """
     runs = _in_order(compared_runs(config))
     each = {folder: read_run(folder) for folder in runs.folder}
     scores = pd.concat(each.values(), ignore_index=True)
-    for folder in runs.folder:
-        write_atomically(folder / CARD, model_card(folder).encode())
+    trained = _in_order(list_runs(config.folder)).folder  # also what only others start from
+    for folder in trained:
+        write_card(folder)
     figures.use_style()
     pages = {file.stem for file in (config.summary / "notebooks").glob("*.html")}
     page = _TEMPLATES.get_template("report.html").render(
@@ -52,7 +53,7 @@ def write_report(config: Config) -> Path:
         trade_off=_drawn(figures.trade_off(scores)),
         figures={file.stem for file in (config.summary / "figures").glob("*.png")},
         notebooks=pages,
-        cells=[folder.name for folder in _in_order(list_runs(config.folder)).folder if folder.name in pages],
+        cells=[folder.name for folder in trained if folder.name in pages],
         tables={name: _table(table) for name, table in _tables(config, scores).items()},
         seen={name: in_html(text) for name, text in _sentences(scores).items()},
         explorer=table_and_plot(runs),

@@ -9,8 +9,8 @@ from IPython.display import Markdown
 from jointlib.corpora.batches import Data
 from jointlib.runs.comparisons import BEST, Cell, difference, name, one_change_at_a_time, values
 from jointlib.runs.folder import title
-from jointlib.runs.measures import MEASURES, Measure
-from jointlib.runs.scores import cells, failures, interval
+from jointlib.runs.measures import MEASURES
+from jointlib.runs.scores import cells, failed_metrics, interval
 from jointlib.runs.tables import TABLES, held_back
 from jointlib.strategies import STRATEGIES
 
@@ -185,11 +185,8 @@ def ladder(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
 
 def failed(scores: pd.DataFrame) -> str:
     """What could not be computed, of how many utterances and why; it is not part of any mean."""
-    lines = []
-    for row in failures(scores).itertuples():
-        label = MEASURES.get(f"{row.metric}_enhanced", Measure(row.metric, "")).label
-        lines.append(f"\n- {label} of {row.speech} speech: {row.utterances} utterance(s), {row.reason}")
-    return f"Not computed, and part of no mean:{''.join(lines)}\n" if lines else "Every metric was computed."
+    lines = "".join(f"\n- {line}" for line in failed_metrics(scores))
+    return f"Not computed, and part of no mean:{lines}\n" if lines else "Every metric was computed."
 
 
 def training(histories: Mapping[str, pd.DataFrame]) -> str:

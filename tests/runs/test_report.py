@@ -159,7 +159,12 @@ def test_failures_count_utterances_by_reason():
         ["noisy", "pesq_wb", "silent signal", 1],
         ["noisy", "stoi", "too short", 1],
     ]
-    assert words.failed(scores).endswith("\n- STOI of noisy speech: 1 utterance(s), too short\n")
+    assert words.failed(scores).endswith("\n- STOI of noisy speech: 1 utterance (too short)\n")
+    older = "stoi: RuntimeWarning Not enough STFT frames; estoi: too little speech"
+    told = words.failed(pd.DataFrame({"path": [*"aba"], "failed_noisy": [older, "pesq_wb: x", older]}))
+    assert told.endswith(
+        "\n- ESTOI and STOI of noisy speech: 1 utterance (too little speech)\n- PESQ of noisy speech: 1 utterance (x)\n"
+    )
     assert words.failed(scores.assign(failed_noisy="", failed_enhanced="")) == "Every metric was computed."
 
 
