@@ -1,10 +1,14 @@
 """``jointlib COMMAND ...``, or ``python -m jointlib COMMAND ...``: whatever can be done without a notebook."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version
+from typing import Any
 
 from jointlib.support.command import command, command_line
+from jointlib.support.commit import commit
 
 COMMANDS = {  # name: the module whose main(arguments) it is, and what it does
     "doctor": ("jointlib.corpora.doctor", "examine speech and noise before anything is trained with them"),
@@ -22,13 +26,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import_module(module).main(given[1:]) if module else _overview(given)
 
 
+class _Version(argparse.Action):
+    """Print version and, where known, commit; git is asked only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        made_of = commit()
+        print(f"jointlib {version('jointlib')}" + (f", commit {made_of}" if made_of else ""))
+        parser.exit()
+
+
 @command
 def _overview(arguments: Sequence[str] | None = None) -> None:
-    """--help, or an error."""
+    """--help, --version, or an error."""
     listed = "\n".join(f"  {name:<10}{does}" for name, (_, does) in COMMANDS.items())
     epilog = f"commands:\n{listed}\n\njointlib COMMAND --help has its options, their defaults and an example."
     parser = command_line("", "Joint training of speech enhancement and intent classification.", epilog)
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below, then its arguments")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print version and, where known, commit")
     parser.parse_args(arguments)
 
 

@@ -9,10 +9,10 @@ import pandas as pd
 from jointlib import SAMPLE_RATE
 from jointlib.config import Config
 from jointlib.runs.folder import read_config, read_metrics, title
-from jointlib.runs.scores import interval, read_run
-from jointlib.runs.words import MEASURES
+from jointlib.runs.measures import MEASURES
+from jointlib.runs.scores import failed_metrics, interval, read_run
 from jointlib.strategies import JT, STRATEGIES, Classifier
-from jointlib.support.files import read_json
+from jointlib.support.files import read_json, write_atomically
 
 CARD = "card.md"
 
@@ -22,27 +22,27 @@ def origin(config: Config) -> str:
     if config.embedded is None:
         return (
             f"Speech from `{config.corpus}` and noise from `{config.noise}`, the user's own. Their owners' licences "
-            "hold for whatever contains their audio, a page with sounds, too: Fluent Speech Commands is for academic "
+            "hold for whatever contains their audio, such as pages with sounds: Fluent Speech Commands is for academic "
             "research only and may not be passed on; MS-SNSD's noises have Creative Commons licences."
         )
     made = config.embedded.utterances
     return (
-        f"Synthesised here: {sum(made.values()):,} spoken commands by espeak-ng ({_of_splits(made)} in train, valid "
-        f"and test; {_of_splits(config.embedded.speakers)} voices), and noises by formula. No person was recorded, "
-        "and no data set was downloaded, so that no licence of one applies; espeak-ng itself is free software (GPL 3)."
+        f"Synthesised here: {sum(made.values()):,} spoken commands by espeak-ng ({_of_splits(made)} in train / valid / "
+        f"test, by {_of_splits(config.embedded.speakers)} voices), and noises by formula. No person was recorded and "
+        "no data set was downloaded, so no licence of a data set applies; espeak-ng itself is free software (GPL 3)."
     )
 
 
 def _of_splits(numbers: dict[str, int]) -> str:
-    return ", ".join(f"{numbers[split]:,}" for split in ("train", "valid", "test"))
+    return " / ".join(f"{numbers[split]:,}" for split in ("train", "valid", "test"))
 
 
 def model_card(folder: Path) -> str:
     """The model card of a finished run's folder, as Markdown: data, training, size, scores with 95 % intervals over
     speakers, and limits.
 
-    It is derived from the run's files, and no part of the run: `report.write_report` writes it anew as card.md, and a
-    run without one, or with an old one, is whole. UnusableFile: a file of the run that cannot be read.
+    It is derived from the run's files, and no part of the run, which is whole without one, or with an old one.
+    UnusableFile: a file of the run that cannot be read.
     """
     config, intents = read_config(folder)
     scores, metrics, record = read_run(folder), read_metrics(folder), read_json(folder / "record.json", "commit")
@@ -57,10 +57,16 @@ def model_card(folder: Path) -> str:
     return f"# {title(config.strategy, config.alpha)}, seed {config.seed}\n\n{text}\n"
 
 
+def write_card(folder: Path) -> None:
+    """Write card.md of a finished run; raises what `model_card` does."""
+    write_atomically(folder / CARD, model_card(folder).encode())
+
+
 def _data(config: Config) -> str:
     levels = ", ".join(f"{snr:g}" for snr in config.snr_db_test or config.snr_db)
     shown = f"{config.clip_seconds:g} s at {SAMPLE_RATE / 1000:g} kHz"
-    return f"{origin(config)} Clips of {shown}; tested on {config.tested_on} speech, noise added at {levels} dB SNR."
+    tested = f", with noise added at an SNR of {levels} dB" if config.tested_on == "noisy" else ""
+    return f"{origin(config)} Clips of {shown}; tested on {config.tested_on} speech{tested}."
 
 
 def _training(folder: Path, config: Config, record: dict[str, Any]) -> str:
@@ -68,30 +74,30 @@ def _training(folder: Path, config: Config, record: dict[str, Any]) -> str:
     cost = record["trainings"].values()
     lines = [
         f"profile {config.profile}{f', {config.variant}' if config.variant else ''}",
-        f"{config.steps:,} optimiser steps of {config.batch_size} utterances in all, shared by what it is made of: "
-        f"{', '.join(record['trainings'])}",
+        f"{config.steps:,} optimiser steps of {config.batch_size} utterances in all, shared by the trainings that it "
+        f"is made of: {', '.join(record['trainings'])}",
         f"{sum(part['passes'] for part in cost):.3g} passes over the utterances, "
         f"{sum(part['core_seconds'] for part in cost) / 60:.1f} core-minutes",
         f"{config.optimizer}, learning rate {config.learning_rate:g}, {config.schedule}; on {config.trained_on} speech",
     ]
     if STRATEGIES[config.strategy].network is not Classifier:
         terms = ", ".join(f"{weight:g} x {term}" for term, weight in config.enhancement_loss.items())
-        lines.append(f"loss: alpha = {config.alpha:g} of the enhancement's ({terms}), the rest of the cross-entropy")
-    lines += [f"{part} starts from {name}" for part, name in origins.items()]
+        lines.append(f"loss: {config.alpha:g} x ({terms}) + {1 - config.alpha:g} x cross-entropy")
+    lines += [f"the {part} starts from {name}" for part, name in origins.items()]
     made_with = f"commit {record['commit'] or 'unknown'}, torch {record['versions']['torch']}, {record['device']}"
     return "\n".join(f"- {line}" for line in [*lines, made_with])
 
 
 def _size(config: Config, record: dict[str, Any], classes: int) -> str:
     row = STRATEGIES[config.strategy]
-    parts = [] if row.network is Classifier else [f"front-end {config.enhances_by}"]
+    parts = [] if row.network is Classifier else [f"a front-end ({config.enhances_by})"]
     if row.network is Classifier or row.alpha != 1:  # 1: nothing is left for a classification
-        parts.append(f"a temporal convolutional network that tells {classes} intents apart")
-    return f"{record['parameters']:,} parameters: {', and '.join(parts)}."
+        parts.append(f"a classifier of {classes} intents (temporal convolutional network)")
+    return f"{record['parameters']:,} parameters: {' and '.join(parts)}."
 
 
 def _scores(scores: pd.DataFrame) -> str:
-    lines = ["| measure | mean [95 %, over speakers] | noisy input |", "|---|---|---|"]
+    lines = ["| measure | mean [95 % interval] | noisy input |", "|---|---|---|"]
     for metric, (label, form, unit, _) in MEASURES.items():
         if metric in scores:
             mean, low, high = interval(scores[metric], scores.speaker, scores.seed)
@@ -99,7 +105,8 @@ def _scores(scores: pd.DataFrame) -> str:
             noisy = metric.replace("_enhanced", "_noisy")
             before = f"{scores[noisy].mean():{form}}" if noisy != metric else "–"
             lines.append(f"| {label}{unit and f' ({unit.strip()})'} | {mean:{form}}{bounds} | {before} |")
-    return "\n".join(lines) + f"\n\nOn {len(scores):,} test utterances of {scores.speaker.nunique()} speakers."
+    number = f"{len(scores):,} test utterances of {scores.speaker.nunique()} speakers; the intervals are over speakers."
+    return "\n".join([*lines, "", number])
 
 
 def _limits(config: Config, scores: pd.DataFrame, metrics: dict[str, Any], classes: int) -> str:
@@ -110,14 +117,11 @@ def _limits(config: Config, scores: pd.DataFrame, metrics: dict[str, Any], class
             worst = min(read, key=read.__getitem__)
             lines.append(f"least accurate {form.format(worst.removesuffix('.0'))}: {read[worst]:.3f}")
     if issubclass(STRATEGIES[config.strategy].network, JT):
-        lines.append("the classifier reads what the front-end makes: the level of the enhanced wave may be its own")
+        lines.append("the classifier reads the enhanced wave, whose level may differ from the input's")
     if "correct" in scores:
-        lines.append(f"it always answers with one of its {classes} intents, with speech that means none of them, too")
-    if failed := [f"{name} for {count}" for name, count in metrics["failed"].items()]:
-        lines.append(f"utterances that have no value: {', '.join(failed)}")
+        lines.append(f"it always answers with one of its {classes} intents, even where the speech means none of them")
+    lines += [f"not computed: {line}" for line in failed_metrics(scores)]
     if config.embedded is not None:
-        lines.append(
-            "trained and tested on synthetic speech: what it is worth on recorded speech has not been measured"
-        )
-    lines.append("one training: its intervals hold for other speakers, not for another seed")
+        lines.append("trained and tested on synthetic speech; not measured on recorded speech")
+    lines.append("one training: the intervals cover the choice of speakers, not of the seed")
     return "\n".join(f"- {line}" for line in lines)

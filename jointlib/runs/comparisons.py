@@ -170,9 +170,10 @@ def verdicts(scores: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.DataF
     corrected = iter(holm(np.array([about["p"] for about in found if about])))
     rows = []
     for claim, about in zip(claims, found, strict=True):
-        theirs = " against ".join(f"{_published(claim.metric, cell):.3g}" for cell in (claim.better, claim.worse))
+        form = ".3f" if claim.metric == "correct" else ".2f"
+        theirs = " against ".join(f"{_published(claim.metric, cell):{form}}" for cell in (claim.better, claim.worse))
         if about is None:
-            rows.append((claim.text, theirs, "", "cannot be tested: not run"))
+            rows.append((claim.text, theirs, "–", "cannot be tested: not run"))
         elif not next(corrected) < 0.05:  # NaN: a single test speaker
             rows.append((claim.text, theirs, _shown(about), "undecided"))
         else:

@@ -19,6 +19,7 @@ from jointlib.support.files import UnusableFile, write_csv, write_wav
 from jointlib.support.progress import Progress
 
 ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus", ".aif"}
+MADE = ("file", "run", "strength")
 CLASSIFIED = ("intent", "probability", "runner_up", "runner_up_probability")
 EXAMPLE = "example:\n  jointlib enhance results/quick/runs/bn_alpha0.5_seed0 recordings enhanced --strength 0.7"
 
@@ -28,7 +29,8 @@ def enhance_file(run: Run, source: Path, target: Path, strength: float = 1.0) ->
 
     `strength` is that of `Run.process`: 0 is the input, 1 all of the enhancement.
 
-    Returns: file and, where the run classifies, intent, probability, runner_up, runner_up_probability.
+    Returns: file, run, its strength (empty where nothing is enhanced) and, where the run classifies, intent,
+        probability, runner_up, runner_up_probability.
     """
     wave, sample_rate = read_audio(source)
     enhanced, probabilities = run.process(wave, sample_rate, strength=strength)
@@ -37,14 +39,16 @@ def enhance_file(run: Run, source: Path, target: Path, strength: float = 1.0) ->
         write_wav(target, enhanced, sample_rate)
     best = zip(*(values.tolist() for values in probabilities.topk(2)), strict=True) if probabilities is not None else ()
     found = [value for probability, label in best for value in (run.intents[label], probability)]
-    return {"file": _name(source), **dict(zip(CLASSIFIED, found, strict=False))}
+    made = _name(source), _name(run.folder), "" if enhanced is None else strength
+    return dict(zip((*MADE, *CLASSIFIED), (*made, *found), strict=False))
 
 
 def enhance_folder(run: Run, source: Path, output: Path, strength: float = 1.0) -> pd.DataFrame:
     """Process a file, or every audio file below a folder, into `output`, and add them to predictions.csv there.
 
-    Nothing is replaced but what predictions.csv says was made of the same file, and the rows of such files. What is no
-    audio by its ending, no regular file or lies in `output` is skipped, and named on stderr, as is what the run lacks.
+    Nothing is replaced but what predictions.csv says was made of the same file, and the rows of such files; a row of
+    before the columns run and strength were written keeps all it has. What is no audio by its ending, no regular file
+    or lies in `output` is skipped, and named on stderr, as is what the run lacks.
 
     Returns: a row per file, as `enhance_file`.
     Raises FileNotFoundError: no audio there. UnusableFile: predictions.csv is none of ours. ValueError: `output` is
@@ -57,7 +61,7 @@ def enhance_folder(run: Run, source: Path, output: Path, strength: float = 1.0) 
     enhances, classifies = (hasattr(run.model, part) for part in ("frontend", "backend"))
     for line in _caveats(run, strength):
         print(f"{run.folder.name} {line}", file=sys.stderr)
-    columns = dict.fromkeys([*earlier, *(CLASSIFIED if classifies else ())])
+    columns = dict.fromkeys([*MADE, *earlier, *(CLASSIFIED if classifies else ())])
     write_csv(predictions, earlier.reindex(columns=list(columns)))
     made_of, inputs = set(earlier.file), {_identity(file) for file in files}
     with predictions.open("a", newline="", encoding="utf-8") as stream:
@@ -125,7 +129,7 @@ def _output_name(relative: Path) -> Path:
 
 
 def _name(file: Path) -> str:
-    """How predictions.csv calls a file: by its whole path, without what would break a line or is no text."""
+    """How predictions.csv calls a file or a run: by its whole path, without what would break a line or is no text."""
     return re.sub(r"[\x00-\x1f\ud800-\udfff]", lambda one: ascii(one[0])[1:-1], str(file.absolute()))
 
 

@@ -54,7 +54,8 @@ def table_and_plot(runs: pd.DataFrame) -> dict[str, Markup]:
     """Parts of a page: scripts, filter, quality, plot, table. `runs` are of `folder.list_runs`.
 
     A click on a point or a row calls the page's own ``showRun`` with the run's place in `runs`; the filter keeps the
-    runs whose name has all its words. Runs without a front-end, or without a classifier, are in the table only.
+    runs whose names contain all its words. Runs without a front-end, or without a classifier, are in the table only;
+    no plot where there are no others.
     """
     names = [f"{title(run.strategy, run.alpha)}, seed {run.seed}" for run in runs.itertuples()]
     titles = [STRATEGIES[strategy].title for strategy in runs.strategy]
@@ -67,7 +68,7 @@ def table_and_plot(runs: pd.DataFrame) -> dict[str, Markup]:
     )
     view = CDSView(filter=BooleanFilter([True] * len(runs)))
     plot, table = _plot(source, view), _table(source, view)
-    words = TextInput(title="Runs whose name has", placeholder="all of them", stylesheets=[_LOOK])
+    words = TextInput(title="Show runs whose names contain", placeholder="all words, in any order", stylesheets=[_LOOK])
     code = """const words = words_.value_input.toLowerCase().split(/\\s+/);
         filter.booleans = source.data.run.map((name) => words.every((word) => name.toLowerCase().includes(word)));"""
     words.js_on_change(
@@ -78,7 +79,10 @@ def table_and_plot(runs: pd.DataFrame) -> dict[str, Markup]:
     code = """source.data = {...source.data, x: source.data[this.value]};
         axis.axis_label = Object.fromEntries(this.options)[this.value];"""
     quality.js_on_change("value", CustomJS(args={"source": source, "axis": plot.xaxis[0]}, code=code))
-    script, parts = components({"filter": words, "quality": quality, "plot": plot, "table": table})
+    models = {"filter": words, "table": table}
+    if shown[["x", "correct"]].notna().all(axis=1).any():
+        models |= {"quality": quality, "plot": plot}
+    script, parts = components(models)
     return {"scripts": Markup(_SCRIPTS.render_js() + script)} | {name: Markup(part) for name, part in parts.items()}
 
 
@@ -89,6 +93,8 @@ def _plot(source: ColumnDataSource, view: CDSView) -> figure:
     look = {"size": 13, "marker": "marker", "color": "colour", "fill_alpha": 0.7, "line_width": 1.5}
     look |= {"nonselection_fill_alpha": 0.35, "nonselection_line_alpha": 0.7}  # bokeh's own 0.1 hides them
     plot.scatter("x", "correct", source=source, view=view, **look)
+    plot.scatter("x", "correct", source=source, visible=False)  # all of them: what is filtered moves no axis
+    plot.x_range.range_padding = plot.y_range.range_padding = 0.2  # no marker is cut
     tips = [("", "@run"), ("accuracy", "@correct{0.000}"), ("PESQ", "@pesq_wb_enhanced{0.00}")]
     plot.add_tools(HoverTool(tooltips=tips))
     plot.toolbar.logo = None

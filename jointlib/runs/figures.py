@@ -81,13 +81,14 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
         return figure
     shown = [name for name in _CURVES if name in set(curves.curve)]
     lines = {"hue": "strategy", "style": "strategy", "hue_order": _in_order(curves.strategy), **_LINES}
-    facets = {"col": "curve", "col_order": shown, "height": 3.6, "facet_kws": {"sharey": False, "despine": False}}
+    facets = {"col": "curve", "col_order": shown, "col_wrap": 2, "height": 3, "aspect": 1.5}
+    facets |= {"facet_kws": {"sharey": False, "sharex": False, "despine": False}}
     grid = sns.relplot(curves, kind="line", x="step", y="value", **facets, **lines).set_titles("")
     for name, axis in grid.axes_dict.items():
         scale = "log" if name == "valid_mse" else "linear"
         axis.set(xlabel="optimiser step", ylabel=_CURVES[name], yscale=scale)
     grid.tight_layout()
-    sns.move_legend(grid, "lower center", bbox_to_anchor=(0.5, 1.0), ncols=6, title=None)
+    sns.move_legend(grid, "lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, title=None)
     return grid.figure
 
 
@@ -100,9 +101,9 @@ def against_snr(
     """
     has_own = scores.strategy.map(lambda name: STRATEGIES[name].alpha is not None)
     rows = scores[scores.strategy.isin(_COMPARED) & (has_own | (scores.alpha == alpha))]
-    figure, axes = plt.subplots(1, len(metrics), figsize=(6.4 * len(metrics), 4.6))
+    figure, axes = plt.subplots(1, len(metrics), figsize=(4.4 * len(metrics), 4), layout="constrained")
     levels = np.sort(rows.snr_db.unique())
-    step = np.diff(levels).min() if len(levels) > 1 else 1.0
+    step, shown = np.diff(levels).min() if len(levels) > 1 else 1.0, {}
     for axis, metric in zip(np.atleast_1d(axes), metrics, strict=True):
         noisy = metric.replace("_enhanced", "_noisy")
         gained = rows.assign(gain=rows[metric] - (rows[noisy] if noisy != metric else 0)).dropna(subset="gain")
@@ -120,10 +121,10 @@ def against_snr(
             axis.axhline(0, color="0.4", linestyle="--", label="noisy input")
             label = f"gain in {label}"
         axis.set(xlabel="SNR (dB)", ylabel=label, xticks=levels)
-        below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "ncols": 2, "frameon": False}
-        joint = any(STRATEGIES[name].alpha is None for name in names)
-        axis.legend(fontsize=9, title=f"joint strategies at alpha = {alpha:g}" if joint else None, **below)
-    figure.tight_layout()
+        shown |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
+    joint = any(STRATEGIES[name].alpha is None for name in rows.strategy.unique())
+    note = f"joint strategies at alpha = {alpha:g}" if joint else None
+    figure.legend(shown.values(), shown, title=note, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 

@@ -22,6 +22,7 @@ from jointlib.config import Config, identity, load_config, parent_of, read_setti
 from jointlib.corpora.batches import Data, load_data
 from jointlib.evaluate import evaluate, summarise
 from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
+from jointlib.runs.card import CARD, write_card
 from jointlib.runs.folder import (
     CHECKPOINT,
     FILES,
@@ -76,10 +77,11 @@ def _make(data: Data, folder: Path) -> None:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     work.mkdir(exist_ok=True)
-    remove_partial(work, "|".join(map(re.escape, (*FILES, CHECKPOINT))))
+    remove_partial(work, "|".join(map(re.escape, (*FILES, CHECKPOINT, CARD))))
     if not finished(work):  # whole but for its name, if the last process was killed just then
         _train_and_evaluate(data, work)
     (work / CHECKPOINT).unlink(missing_ok=True)
+    write_card(work)
     work.replace(folder)
 
 

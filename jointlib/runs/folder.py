@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -14,14 +13,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from jointlib.config import CHECKOUT, Config, ConfigError, identity
+from jointlib.config import Config, ConfigError, identity
 from jointlib.strategies import STRATEGIES
+from jointlib.support.commit import commit
 from jointlib.support.files import UnusableFile, read_json, remedy
 
 FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "per_passage.csv")
 FILES = (*FILES, "weights.safetensors")
 CHECKPOINT = "checkpoint.safetensors"  # in a partial folder
-PATIENCE = 10  # seconds that git has to name a commit
 # What config.json holds: a run's identity, where it comes from, and what it was trained and tested on.
 STORED = {name for name, entry in Config.model_fields.items() if not entry.exclude}
 STORED |= {"profile", "variant", "origins", "intents", "content"}
@@ -47,26 +46,13 @@ def environment(config: Config) -> dict[str, Any]:
     """Commit, versions and machine that a run was made with."""
     gpu = config.torch_device.type == "cuda"
     return {
-        "commit": _commit(),
+        "commit": commit(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _PACKAGES},
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name(config.torch_device) if gpu else f"CPU, {platform.machine()}",
         "threads": torch.get_num_threads(),
     }
-
-
-def _commit() -> str | None:
-    """The checkout's commit; None where there is no git, or it does not answer for this folder."""
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    outside["GIT_CEILING_DIRECTORIES"] = str(CHECKOUT.parent)  # a repository around it has commits of something else
-    command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=12"]
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    try:
-        answer = subprocess.run(command, **pipes, env=outside, timeout=PATIENCE, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.decode(errors="replace").strip() or None
 
 
 def check_identity(folder: Path, config: Config, data: Mapping[str, Any] | None = None) -> None:

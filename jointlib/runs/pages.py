@@ -15,6 +15,14 @@ from jointlib.support.files import write_atomically
 
 _FORMULA = re.compile(r"(`[^`]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)  # code, which is left alone, or TeX
 _NOTHING = "data:,"  # in the place of scripts of other hosts
+_LOOK = """<style>
+.jp-RenderedHTMLCommon :is(td, th) { text-align: left !important; vertical-align: top }
+.jp-Notebook .highlight pre { white-space: pre-wrap }
+@media (max-width: 60rem) {
+  .jp-Notebook .jp-Cell :is(.jp-InputPrompt, .jp-OutputPrompt) { display: none }
+  .jp-RenderedHTMLCommon :is(td, th) { padding: .3em; font-size: 11px }
+}
+</style></head>"""
 
 
 class MathML(Preprocessor):
@@ -40,7 +48,7 @@ def write_page(notebook: Path) -> Path:
     exporter = HTMLExporter(preprocessors=[MathML], mathjax_url=_NOTHING, require_js_url=_NOTHING)
     page, _ = exporter.from_filename(str(notebook))
     target = notebook.with_suffix(".html")
-    write_atomically(target, page.encode())
+    write_atomically(target, page.replace("</head>", _LOOK, 1).encode())
     return target
 
 

@@ -15,14 +15,14 @@ from matplotlib.figure import Figure
 
 from jointlib.config import Config, load_config
 from jointlib.runs import figures, words
-from jointlib.runs.card import CARD, model_card, origin
+from jointlib.runs.card import origin, write_card
 from jointlib.runs.comparisons import dominance, one_change_at_a_time, verdicts
 from jointlib.runs.examples import page_data
 from jointlib.runs.explorer import table_and_plot
 from jointlib.runs.folder import list_runs
 from jointlib.runs.pages import in_html
 from jointlib.runs.scores import compared_runs, read_run, remarks
-from jointlib.runs.tables import TABLES, differences, overview, paper_table
+from jointlib.runs.tables import TABLES, changes, differences, overview, paper_table
 from jointlib.strategies import STRATEGIES
 from jointlib.support.command import command, command_line
 from jointlib.support.files import read_json, write_atomically
@@ -34,15 +34,16 @@ _TEMPLATES = Environment(
 
 
 def write_report(config: Config) -> Path:
-    """Write report.html of a profile, and card.md (see `card.model_card`) into each of its runs. Returns the page.
+    """Write report.html of a profile, and anew the card.md of each of its runs. Returns the page.
 
     Raises what `scores.compared_runs`, `scores.read_run` and `examples.page_data` raise.
     """
     runs = _in_order(compared_runs(config))
     each = {folder: read_run(folder) for folder in runs.folder}
     scores = pd.concat(each.values(), ignore_index=True)
-    for folder in runs.folder:
-        write_atomically(folder / CARD, model_card(folder).encode())
+    trained = _in_order(list_runs(config.folder)).folder  # also what only others start from
+    for folder in trained:
+        write_card(folder)
     figures.use_style()
     pages = {file.stem for file in (config.summary / "notebooks").glob("*.html")}
     page = _TEMPLATES.get_template("report.html").render(
@@ -52,7 +53,7 @@ def write_report(config: Config) -> Path:
         trade_off=_drawn(figures.trade_off(scores)),
         figures={file.stem for file in (config.summary / "figures").glob("*.png")},
         notebooks=pages,
-        cells=[folder.name for folder in _in_order(list_runs(config.folder)).folder if folder.name in pages],
+        cells=[folder.name for folder in trained if folder.name in pages],
         tables={name: _table(table) for name, table in _tables(config, scores).items()},
         seen={name: in_html(text) for name, text in _sentences(scores).items()},
         explorer=table_and_plot(runs),
@@ -85,7 +86,7 @@ def facts(config: Config, runs: pd.DataFrame) -> dict[str, Markup]:
     texts = {
         "Runs": f"{len(runs)}, of {len(runs[['strategy', 'alpha']].drop_duplicates())} cells",
         "Seeds": _several(map(str, runs.seed)),
-        "Training": f"{config.steps:,} steps each, {runs.core_seconds.sum() / 60:,.0f} core-minutes in all",
+        "Training": f"{config.steps:,} steps a run, {runs.core_seconds.sum() / 60:,.0f} core-minutes in all",
         "Corpus": origin(config),
         "Machine": f"{devices}; {platforms}",
         "Commit": commits,
@@ -105,21 +106,19 @@ def _in_order(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tables(config: Config, scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    steps = one_change_at_a_time(scores).round({"difference": 4, "low": 4, "high": 4})
-    steps["metric"] = steps.metric.map(lambda metric: words.MEASURES[metric].label)
-    for column in ("p", "p_holm"):  # rounded, a small one would be 0
-        steps[column] = steps[column].map("{:.2g}".format)
-    tables = {"verdicts": verdicts(scores), "dominance": dominance(scores), "steps": steps}
-    tables = {name: table.set_index(table.columns[0]) for name, table in tables.items()}
-    tables |= {"overview": overview(scores), "guessing": remarks(scores).to_frame(), "setup": differences(config)}
-    return tables | {f"paper {number}": paper_table(scores, number) for number in TABLES}
+    tables = {"verdicts": verdicts(scores), "dominance": dominance(scores)}
+    tables |= {"steps": changes(one_change_at_a_time(scores)), "overview": overview(scores).reset_index()}
+    tables |= {"guessing": remarks(scores).rename_axis("run").reset_index(), "setup": differences(config).reset_index()}
+    papers = {f"paper {number}": paper_table(scores, number).rename_axis("strategy") for number in TABLES}
+    return tables | {name: table.reset_index() for name, table in papers.items()}
 
 
 def _table(table: pd.DataFrame) -> Markup:
-    """A table as HTML, each interval in one piece; empty without rows."""
+    """A table as HTML, each interval and each published value in one piece; empty without rows."""
     with pd.option_context("display.max_colwidth", None):
-        shown = table.to_html(border=0, index_names=False) if len(table) else ""
+        shown = table.to_html(border=0, index=False) if len(table) else ""
     shown = re.sub(r"(\[[-+.\de, ]+\])", r'<span class="bounds">\1</span>', shown)
+    shown = re.sub(r"(\([-.\de]+\))", r'<span class="whole">\1</span>', shown)
     return Markup(shown.replace("<td>not run", '<td class="pale">not run'))
 
 

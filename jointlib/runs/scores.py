@@ -16,6 +16,7 @@ from jointlib.config import Config, identity, ignored, without
 from jointlib.corpora.batches import Data
 from jointlib.evaluate import QUALITY, Pairs, pairs_of, remark, score
 from jointlib.runs.folder import cost, data_changes, list_runs, read_config, read_metrics, title
+from jointlib.runs.measures import MEASURES, Measure
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import UnusableFile, read_csv, read_json, remedy, remove_partial, write_csv
 
@@ -179,7 +180,19 @@ def failures(scores: pd.DataFrame) -> pd.DataFrame:
         found.append(reasons[reasons.reason != ""].assign(speech=speech)[["speech", "reason", "path"]])
     table = pd.concat(found)
     table[["metric", "reason"]] = table.reason.str.split(": ", n=1, expand=True).reindex(columns=[0, 1])
+    table["reason"] = table.reason.replace("RuntimeWarning.*", "too little speech", regex=True)  # as older runs have it
     return table.groupby(["speech", "metric", "reason"]).path.nunique().rename("utterances").reset_index()
+
+
+def failed_metrics(scores: pd.DataFrame) -> list[str]:
+    """What `failures` found, in words: ``ESTOI and STOI of noisy speech: 7 utterances (too little speech)``."""
+    found = failures(scores)
+    found["metric"] = [MEASURES.get(f"{name}_enhanced", Measure(name, "")).label for name in found.metric]
+    grouped = found.groupby(["speech", "utterances", "reason"]).metric.agg(" and ".join)
+    return [
+        f"{metrics} of {speech} speech: {count} utterance{'s' * (count > 1)} ({reason})"
+        for (speech, count, reason), metrics in grouped.items()
+    ]
 
 
 def remarks(scores: pd.DataFrame) -> pd.Series:

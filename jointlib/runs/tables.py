@@ -19,6 +19,7 @@ from jointlib.runs.comparisons import (
     verdicts,
 )
 from jointlib.runs.folder import title
+from jointlib.runs.measures import MEASURES
 from jointlib.runs.scores import cells, noisy_cell, read_passages, read_scores, remarks
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import write_atomically, write_csv
@@ -99,6 +100,19 @@ def quality_table(scores: pd.DataFrame, passages: pd.DataFrame) -> pd.DataFrame:
     """Measures of quality of every row and, last, PESQ of each speaker's utterances joined to passages of 8 s."""
     longer = passages.assign(path=passages.index.map(str), correct=np.nan)
     return _table(scores, _QUALITY).join(_table(longer, {"PESQ of 8 s": _QUALITY["PESQ (MOS)"]}))
+
+
+def changes(steps: pd.DataFrame) -> pd.DataFrame:
+    """`comparisons.one_change_at_a_time` as it is shown: small p values with two digits, where rounding gives 0."""
+    rows = []
+    for step in steps.itertuples():
+        measure = MEASURES[step.metric]
+        difference, low, high = (f"{value:+{measure.form}}" for value in (step.difference, step.low, step.high))
+        told = (f"{difference} [{low}, {high}]", f"{step.p:.2g}", f"{step.p_holm:.2g}")
+        if np.isnan(step.low):  # a single test speaker
+            told = (difference, "–", "–")
+        rows.append((measure.label, step.first, step.second, *told))
+    return pd.DataFrame(rows, columns=["measure", "strategy", "against", "difference [95 % interval]", "p", "p (Holm)"])
 
 
 def generalisation(scores: pd.DataFrame, data: Data, metric: str = "correct") -> pd.DataFrame:
@@ -201,7 +215,7 @@ def write_tables(config: Config, target: Path) -> None:
     write_atomically(target / "tables.md", "\n".join(sections).encode())
     quality = quality_table(scores, read_passages(config))
     pages = {"overview": overview(scores).reset_index(), "quality": quality.reset_index(), "verdicts": verdicts(scores)}
-    pages |= {"dominance": dominance(scores), "changes": one_change_at_a_time(scores).round(4)}
+    pages |= {"dominance": dominance(scores), "changes": changes(one_change_at_a_time(scores))}
     for name, table in pages.items():
         write_atomically(target / f"{name}.md", (table.to_markdown(index=False) + "\n").encode())
     write_csv(target / "comparisons.csv", compare_cells(scores, pairs_of_interest(scores)))

@@ -1,5 +1,6 @@
 """What a table or a figure shows, in sentences: computed from the scores, right for any corpus and any outcome."""
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,14 +9,28 @@ from IPython.display import Markdown
 
 from jointlib.corpora.batches import Data
 from jointlib.runs.comparisons import BEST, Cell, difference, name, one_change_at_a_time, values
-from jointlib.runs.folder import title
-from jointlib.runs.measures import MEASURES, Measure
-from jointlib.runs.scores import cells, failures, interval
+from jointlib.runs.measures import MEASURES
+from jointlib.runs.scores import cells, failed_metrics, interval
 from jointlib.runs.tables import TABLES, held_back
 from jointlib.strategies import STRATEGIES
 
 NOISY: Cell = ("noisy", None)
 _HEARD = ("pesq_wb_enhanced", "stoi_enhanced", "si_sdr_enhanced")
+_CALLED = {  # in a sentence, where the title is no name
+    "noisy": "the unprocessed noisy input",
+    "classifier_clean": "the classifier trained on clean speech",
+    "classifier_noisy": "the classifier trained on noisy speech",
+    "enhancement": "enhancement alone",
+    "mask": "the mask alone",
+    "cascade_clean": "the cascade with a classifier trained on clean speech",
+    "cascade_enhanced": "the cascade with a classifier trained on enhanced speech",
+}
+_VERDICTS = {
+    "held": ("holds", "hold"),
+    "not held": ("does not hold", "do not hold"),
+    "undecided": ("is undecided", "are undecided"),
+    "cannot be tested": ("cannot be tested", "cannot be tested"),
+}
 _PLACES = {(True, True): "in both accuracy and {}", (False, True): "in {} only", (True, False): "in accuracy only"}
 
 
@@ -28,32 +43,32 @@ def what_we_see(*sentences: str) -> Markdown:
 def realised_snr(plans: pd.DataFrame) -> str:
     """How far each mixer is from the SNR asked for, of plans with the columns mixer, snr_db and realised_snr_db."""
     off = (plans.realised_snr_db - plans.snr_db).abs().groupby(plans.mixer).max()
-    listed = [f"with `{mixer}` by at most {value:.2f} dB" for mixer, value in off.items()]
-    return f"The realised SNR differs from the nominal one {', '.join(listed)}."
+    listed = [f"{value:.2f} dB with `{mixer}`" for mixer, value in off.items()]
+    return f"The realised SNR differs from the nominal one by at most {' and '.join(listed)}."
 
 
 def noise_damage(quality: pd.DataFrame) -> str:
     """What unprocessed noisy speech is worth at the lowest and the highest SNR: columns snr_db, pesq_wb and stoi."""
     mean = quality.groupby("snr_db")[["pesq_wb", "stoi"]].mean()
     listed = [f"PESQ {row.pesq_wb:.2f} and STOI {row.stoi:.2f} at {row.Index:g} dB" for row in mean.itertuples()]
-    return (
-        f"Unprocessed, noisy speech has {', '.join(listed[:: max(1, len(listed) - 1)])}; clean speech has 4.64 and 1."
-    )
+    ends = ", and ".join(listed[:: max(1, len(listed) - 1)])
+    return f"Unprocessed noisy speech has {ends}; clean speech has 4.64 and 1."
 
 
-def versus(scores: pd.DataFrame, metric: str, first: Cell, second: Cell) -> str:
-    """One cell against another on the same utterances and seeds; empty where one of them was not run."""
+def versus(scores: pd.DataFrame, metric: str, first: Cell, second: Cell, subject: str = "") -> str:
+    """One cell, called by its name unless by another `subject`, against a second on the same utterances and seeds;
+    empty where one of them was not run."""
     about, measure = difference(scores, metric, first, second), MEASURES[metric]
     if about is None:
         return ""
-    one, other = name(first), _later(name(second))
+    one, other = subject or _capital(called(first)), called(second)
     shown = "{:+{form}}{unit}".format(about["difference"], form=measure.form, unit=measure.unit)
     if np.isnan(about["low"]):
         return f"{one} differs from {other} by {shown} in {measure.label}; a single test speaker gives no interval."
     shown += " [{:+{form}}, {:+{form}}]".format(about["low"], about["high"], form=measure.form)
     verdict = _verdict(about, metric)
     if not verdict:
-        return f"{one} and {other} cannot be told apart in {measure.label} ({shown})."
+        return f"{one} does not differ significantly from {other} in {measure.label} ({shown})."
     return f"{one} is {'better' if verdict > 0 else 'worse'} than {other} in {measure.label} ({shown})."
 
 
@@ -64,8 +79,9 @@ def cost_of_noise(scores: pd.DataFrame, strategy: str) -> str:
         return ""
     lost, low, high = interval(own.correct_on_clean - own.correct, own.speaker, own.seed)
     bounds = "" if np.isnan(low) else f" [{low:.3f}, {high:.3f}]"
-    read = f"reads {own.correct_on_clean.mean():.3f} of clean and {own.correct.mean():.3f} of noisy speech"
-    return f"{STRATEGIES[strategy].title} {read}: {lost:.3f}{bounds} less."
+    read = f"{own.correct_on_clean.mean():.3f} on clean and of {own.correct.mean():.3f} on noisy speech"
+    who = _capital(called((strategy, own.alpha.iloc[0])))
+    return f"{who} has an accuracy of {read}, a loss of {lost:.3f}{bounds}."
 
 
 def against_input(scores: pd.DataFrame, cell: Cell) -> str:
@@ -87,7 +103,8 @@ def one_run(scores: pd.DataFrame) -> str:
     """What a single run's scores say: what noise costs it, and what its front-end does to the noisy input."""
     strategy, alpha = scores.strategy.iloc[0], scores.alpha.iloc[0]
     if STRATEGIES[strategy].test_input == "clean":
-        return f"{name((strategy, alpha))} reads {scores.correct.mean():.3f} of clean speech; it has met no noise."
+        read = f"has an accuracy of {scores.correct.mean():.3f} on clean speech; it has met no noise"
+        return f"{_capital(called((strategy, alpha)))} {read}."
     cell = (strategy, alpha)
     told = (cost_of_noise(scores, strategy), against_input(scores, cell), by_snr(scores, "pesq_wb_enhanced", cell))
     return " ".join(filter(None, told))
@@ -102,7 +119,9 @@ def best_cell(scores: pd.DataFrame, number: int) -> str:
         return ""
     cell, value, number = found
     unprocessed = ("classifier_clean", None) if metric == "correct" else NOISY
-    return f"The best of {number} is {name(cell)}, with {value}. {versus(scores, metric, cell, unprocessed)}"
+    best = "the best of {} cells" if number > 1 else "the only cell"
+    told = f"{_capital(called(cell))} is {best.format(number)} ({value})."
+    return f"{told} {versus(scores, metric, cell, unprocessed, 'It')}"
 
 
 def best_of_all(scores: pd.DataFrame, metric: str, rival: Cell) -> str:
@@ -111,25 +130,28 @@ def best_of_all(scores: pd.DataFrame, metric: str, rival: Cell) -> str:
     if found is None:
         return ""
     cell, value, number = found
-    reached = f"Of {number} **{name(cell)}** is best in {MEASURES[metric].label}, {value}."
-    return f"{reached} {versus(scores, metric, cell, rival) if cell != rival else ''}".strip()
+    label = MEASURES[metric].label
+    reached = f"Of {number} cells, **{called(cell)}** has the best {label}, {value}."
+    if number == 1:
+        reached = f"The only cell, **{called(cell)}**, reaches {value} in {label}."
+    return f"{reached} {versus(scores, metric, cell, rival, 'It') if cell != rival else ''}".strip()
 
 
 def best_rows(scores: pd.DataFrame) -> str:
     """Which cell has the best mean of each measure."""
     best = {measure.label: _best(scores, metric) for metric, measure in MEASURES.items()}
     told = [f"\n- {label}: {name(found[0])}, {found[1]}" for label, found in best.items() if found]
-    return f"The best mean, by measure:{''.join(told)}\n" if told else ""
+    return f"The best mean of each measure:{''.join(told)}\n" if told else ""
 
 
-def _best(scores: pd.DataFrame, metric: str) -> tuple[Cell, str, str] | None:
+def _best(scores: pd.DataFrame, metric: str) -> tuple[Cell, str, int] | None:
     """The cell with the best mean, that mean, and of how many cells; None where none was measured."""
     if (found := cells(scores, metric)).empty:
         return None
     measure = MEASURES[metric]
     best = found.loc[found.value.idxmin() if measure.less_is_better else found.value.idxmax()]
     cell = (best.strategy, None if STRATEGIES[best.strategy].alpha is not None else best.alpha)
-    return cell, f"{best.value:{measure.form}}{measure.unit}", f"{len(found)} cell{'s' * (len(found) > 1)}"
+    return cell, f"{best.value:{measure.form}}{measure.unit}", len(found)
 
 
 def corner(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
@@ -159,8 +181,9 @@ def by_snr(scores: pd.DataFrame, metric: str, cell: Cell) -> str:
     gain = (ours - noisy.reindex(ours.index)).groupby(lambda key: snr_db[key[2]]).mean()
     best, worst = gain.idxmax(), gain.idxmin()
     label, form, unit, _ = MEASURES[metric]
-    most, least = (f"{gain[snr]:+{form}}{unit} (at an SNR of {snr:g} dB)" for snr in (best, worst))
-    return f"{name(cell)} changes {label} by {most} at best and {least} at worst."
+    most, least = (f"{gain[snr]:+{form}}{unit}" for snr in (best, worst))
+    ends = f"by {most} at best, at an SNR of {best:g} dB, and by {least} at worst, at {worst:g} dB"
+    return f"{_capital(called(cell))} changes {label} {ends}."
 
 
 def gains_by_snr(scores: pd.DataFrame, metric: str, alpha: float = 0.5) -> str:
@@ -180,16 +203,14 @@ def ladder(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
     for row in steps[steps.p_holm < 0.05].itertuples():
         measure = MEASURES[row.metric]
         told.append(f"\n- {row.first} over {row.second}: {row.difference:+{measure.form}} in {measure.label}")
-    return f"Of {len(steps)} comparisons {len(told)} are significant. {''.join(told)}"
+    count = f"{len(told)} of {len(steps)} comparisons {'is' if len(told) == 1 else 'are'} significant"
+    return f"{count}:{''.join(told)}\n" if told else f"{count}."
 
 
 def failed(scores: pd.DataFrame) -> str:
     """What could not be computed, of how many utterances and why; it is not part of any mean."""
-    lines = []
-    for row in failures(scores).itertuples():
-        label = MEASURES.get(f"{row.metric}_enhanced", Measure(row.metric, "")).label
-        lines.append(f"\n- {label} of {row.speech} speech: {row.utterances} utterance(s), {row.reason}")
-    return f"Not computed, and part of no mean:{''.join(lines)}\n" if lines else "Every metric was computed."
+    lines = "".join(f"\n- {line}" for line in failed_metrics(scores))
+    return f"Not computed, and left out of every mean:{lines}\n" if lines else "Every metric was computed."
 
 
 def training(histories: Mapping[str, pd.DataFrame]) -> str:
@@ -200,7 +221,7 @@ def training(histories: Mapping[str, pd.DataFrame]) -> str:
             row, end = best.iloc[-1], history.step.iloc[-1]  # each was the best so far
             read = f", accuracy {row.valid_accuracy:.3f}" if pd.notna(row.get("valid_accuracy")) else ""
             lines.append(f"\n- {STRATEGIES[strategy].title}: step {row.step:,.0f} of {end:,.0f}{read}")
-    return f"The best on the validation split, which was kept:{''.join(lines)}\n" if lines else "Nothing was trained."
+    return f"Kept, as the best on the validation split:{''.join(lines)}\n" if lines else "Nothing was trained."
 
 
 def extremes(scores: pd.DataFrame, by: str, metric: str = "correct") -> str:
@@ -213,7 +234,7 @@ def extremes(scores: pd.DataFrame, by: str, metric: str = "correct") -> str:
     low, high = (
         f"{place(key)} ({means[key]:{measure.form}}{measure.unit})" for key in (means.idxmin(), means.idxmax())
     )
-    return f"The lowest {measure.label} is {low}, the highest {high}."
+    return f"{_capital(measure.label)} is lowest {low} and highest {high}."
 
 
 def utterance(scores: pd.DataFrame, path: str, metric: str = "pesq_wb_enhanced") -> str:
@@ -223,20 +244,20 @@ def utterance(scores: pd.DataFrame, path: str, metric: str = "pesq_wb_enhanced")
         return ""
     label, form, unit, less = MEASURES[metric]
     means = own.groupby(["strategy", "alpha"])[metric].mean().sort_values(ascending=less)
-    listed = ", ".join(f"{title(*cell)} {value:{form}}{unit}" for cell, value in means.items())
+    listed = ", ".join(f"{value:{form}}{unit} with {called(cell)}" for cell, value in means.items())
     noisy = own[metric.replace("_enhanced", "_noisy")].iloc[0]
-    return f"{label} of this utterance: noisy {noisy:{form}}{unit}; {listed}."
+    return f"{label} of this utterance: {noisy:{form}}{unit} unprocessed, {listed}."
 
 
 def gradients(ratios: pd.Series, cosines: pd.Series) -> str:
     """Of front-ends by name: how much longer the classification's gradient is, and whether the two agree."""
     if ratios.empty:
         return ""
-    times = ", ".join(f"{ratio:,.3g} in {name}" for name, ratio in ratios.items())
+    times = ", ".join(f"{float(f'{ratio:.3g}'):,g} in {name}" for name, ratio in ratios.items())
     most = cosines.abs().idxmax()
     return (
-        f"The length of the cross-entropy's gradient, as a multiple of the enhancement's: {times}. The cosine between "
-        f"the two, 0 where neither task helps the other, is farthest from it in {most}: {cosines[most]:.2f}."
+        f"Relative to the enhancement's, the length of the cross-entropy's gradient is {times}. The cosine between the "
+        f"two is farthest from 0, where neither task helps the other, in {most}: {cosines[most]:.2f}."
     )
 
 
@@ -250,8 +271,9 @@ def held_back_costs(scores: pd.DataFrame, data: Data, cell: Cell = (BEST, None),
     listed = []
     for condition, unmet in conditions.items():
         unknown, known = (f"{value[rows].mean():{measure.form}}" for rows in (unmet, ~unmet))
-        listed.append(f"{unknown} with a {condition} that training has not met, {known} with the others")
-    return f"{name(cell)}, {'gain in ' * gained}{measure.label}: {'; '.join(listed)}."
+        article = "an" if condition == "SNR" else "a"
+        listed.append(f"{unknown} with {article} {condition} that training has not met, {known} with the others")
+    return f"{_capital('gain in ' * gained + measure.label)} of {called(cell)}: {'; '.join(listed)}."
 
 
 def peers(table: pd.DataFrame, metric: str = "pesq_wb") -> str:
@@ -259,15 +281,15 @@ def peers(table: pd.DataFrame, metric: str = "pesq_wb") -> str:
     ours = table.index.str.endswith("(ours)")
     best = {who: table.loc[rows, metric] for who, rows in (("ours", ours), ("the others", ~ours))}
     told = [f"{column.idxmax().removesuffix(' (ours)')} ({column.max():.2f})" for column in best.values()]
-    return f"The highest PESQ of ours: {told[0]}; of the others: {told[1]}. Only ours have met such voices and noises."
+    both = f"Of ours, {told[0]} has the highest PESQ; of the others, {told[1]}"
+    return f"{both}. Only ours were trained on such voices and noises."
 
 
 def verdict_count(table: pd.DataFrame) -> str:
     """How many of the paper's claims are held up, of a table of `comparisons.verdicts`."""
     counts = table["here"].str.partition(":")[0].value_counts()
-    names = ("held", "not held", "undecided", "cannot be tested")
-    listed = ", ".join(f"{counts[found]} {found}" for found in names if found in counts)
-    return f"Of {len(table)} claims of the paper: {listed}."
+    told = [f"{counts[found]} {forms[int(counts[found] > 1)]}" for found, forms in _VERDICTS.items() if found in counts]
+    return f"Of the paper's {len(table)} claims, {', '.join(told[:-1])}{' and ' * (len(told) > 1)}{told[-1]}."
 
 
 def best_model(table: pd.DataFrame) -> str:
@@ -275,17 +297,19 @@ def best_model(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
     won = int((table["not worse, and better"] == "yes").sum())
-    return f"{STRATEGIES[BEST].title} is not worse in accuracy, and better in quality, than {won} of {len(table)} rows."
+    rows = f"{won} of {len(table)} published rows" if won < len(table) or won == 1 else f"all {won} published rows"
+    return f"{STRATEGIES[BEST].title} is no worse in accuracy, and better in quality, than {rows}."
 
 
 def mistakes(scores: pd.DataFrame) -> str:
     """Which intent is most often taken for which."""
     wrong = scores[scores.predicted != scores.intent]
     if wrong.empty:
-        return f"All {len(scores)} utterances are read as they were meant."
+        return "Every utterance is read correctly."
     counts = wrong.value_counts(["intent", "predicted"])
     (intent, predicted), count = counts.index[0], counts.iloc[0]
-    return f"{len(wrong)} of {len(scores)} are misread, most often *{intent}* as *{predicted}* ({count})."
+    told = f"{len(wrong)} of {len(scores)} utterances are misread"
+    return f"{told}, most often *{intent}* as *{predicted}* ({count} of them)."
 
 
 def _verdict(about: dict[str, float], metric: str) -> int:
@@ -295,6 +319,11 @@ def _verdict(about: dict[str, float], metric: str) -> int:
     return 1 if (about["difference"] > 0) != MEASURES[metric].less_is_better else -1
 
 
-def _later(named: str) -> str:
-    """A cell's name within a sentence."""
-    return "the unprocessed noisy input" if named == name(NOISY) else named
+def called(cell: Cell) -> str:
+    """A cell within a sentence: ``JT (α = 0.5)``, ``the classifier trained on clean speech``."""
+    return _CALLED.get(cell[0]) or re.sub(", (.*)", r" (\1)", name(cell))
+
+
+def _capital(text: str) -> str:
+    """As it begins a sentence."""
+    return text[:1].upper() + text[1:]

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jointlib.runs import enhance as module
-from jointlib.runs.enhance import ENDINGS, _name, _output_name, enhance_folder, main
+from jointlib.runs.enhance import CLASSIFIED, ENDINGS, _name, _output_name, enhance_folder, main
 from jointlib.runs.run import load_run
 
 pytestmark = pytest.mark.trust
@@ -162,6 +162,21 @@ def test_predictions_add_up(runs, source, tmp_path, capsys):
     table = pd.read_csv(output / "predictions.csv", dtype=str)
     assert list(table.file) == [str(source / "a.wav"), str(tmp_path / "b.wav"), str(source / "deep/a.wav")]
     assert first.probability != table.probability[0]
+    of = [_name(runs[name].folder) for name in ("classifier_clean", "jt", "classifier_clean")]
+    assert table.run.tolist() == of and table.strength.fillna("").tolist() == ["", "1.0", ""]
+
+
+def test_rows_of_before_the_run_was_named_are_kept(run, source, tmp_path):
+    """Whole, with the columns that they had; what is made anew says of what run, and at what strength."""
+    (tmp_path / "out").mkdir()
+    old = f"file,intent,mine\n/gone.wav,lamp,a note\n{source / 'a.wav'},lamp,another\n"
+    (tmp_path / "out/predictions.csv").write_text(old)
+    enhance_folder(run, source, tmp_path / "out", strength=0.5)
+    table = pd.read_csv(tmp_path / "out/predictions.csv", dtype=str, keep_default_na=False)
+    assert list(table) == ["file", "run", "strength", "intent", "mine", *CLASSIFIED[1:]]
+    kept, made = table.iloc[0], table.iloc[1:]
+    assert kept.tolist() == ["/gone.wav", "", "", "lamp", "a note", "", "", ""]
+    assert set(made.run) == {_name(run.folder)} and set(made.strength) == {"0.5"}
 
 
 @pytest.mark.parametrize("content", ["mine\n1\n", "", "file\n1,2,3\n", "a;file\n1;2\n", "\x00", "\ud800"])

@@ -12,6 +12,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 from jointlib.config import load_config
 from jointlib.runs.card import model_card, origin
 from jointlib.runs.examples import choose_examples, page_data
+from jointlib.runs.fit import fit
 from jointlib.runs.pages import in_html, write_page
 from jointlib.runs.report import write_report
 from jointlib.runs.scores import compared_runs, read_run
@@ -75,14 +76,26 @@ def test_runs_of_other_speech_are_no_examples(config):
         page_data(config, runs, scores)
 
 
-def test_a_card_is_written_beside_the_run_and_is_no_part_of_it(config, data):
+def test_every_run_has_a_card_that_is_no_part_of_it(config, data):
     folder = config.folder / "runs" / data["runs"][1]["name"]
     card = (folder / "card.md").read_text()
     assert card == model_card(folder) and card.startswith("# JT, α = 0.5, seed 0\n")
     mean = read_run(folder).correct.mean()
     assert f"| accuracy | {mean:.3f} [" in card and "one training" in card
-    (folder / "card.md").unlink()
+    start = fit(config.replace(strategy="classifier_clean", steps=1, variant="steps=1"))  # only others start from it
+    assert (start / "card.md").read_text() == model_card(start)
+    for made in (folder, start):
+        (made / "card.md").unlink()
     assert len(compared_runs(config)) == 3
+    write_report(config)
+    assert all((made / "card.md").read_text() == model_card(made) for made in (folder, start))
+
+
+def test_a_page_of_classifiers_alone_has_no_plot(config):
+    for name in ("jt_alpha0.5_seed0", "bn_alpha0.5_seed0"):
+        shutil.rmtree(config.folder / "runs" / name)
+    page = write_report(config).read_text()
+    assert "Show runs whose names contain" in page and "Plotted against" not in page
 
 
 def test_where_the_data_is_from():
@@ -103,6 +116,7 @@ def test_the_page_works_without_a_network(config, data, browser):
     tab.on("pageerror", lambda error: said.append(str(error)))
     tab.goto((config.summary / "report.html").as_uri())
     tab.wait_for_selector(".slick-row")
+    _fits(tab)
     tab.click(".slick-row:has-text('BN') .slick-cell")
     tab.wait_for_selector("#run h3:has-text('BN')")
     loaded = "[...document.querySelectorAll('#run audio')].every((audio) => audio.duration > 0.1)"
@@ -112,11 +126,22 @@ def test_the_page_works_without_a_network(config, data, browser):
     assert tab.locator("#run .card table").is_visible()
     tab.fill("input.bk-input", "jt")
     tab.wait_for_selector(".slick-row:has-text('BN')", state="detached")
+    tab.fill("input.bk-input", "no such run")
+    tab.wait_for_selector(".slick-row", state="detached")
+    tab.select_option("select.bk-input", "STOI")
+    tab.wait_for_timeout(500)  # drawn anew, with no point
     _compare(tab, data, 0, 1)
     tab.click("text=The executed notebook")
     assert tab.locator("math").count() == 1
     context.close()
     assert said == [] and [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+def _fits(tab) -> None:
+    """Neither the page nor one of its tables scrolls sideways at a width of 800."""
+    tab.set_viewport_size({"width": 800, "height": 1000})
+    parts = "[document.documentElement, ...document.querySelectorAll('.wide')]"
+    tab.wait_for_function(f"{parts}.every((part) => part.scrollWidth <= part.clientWidth + 1)", timeout=5000)
 
 
 def _compare(tab, data, first: int, second: int) -> None:

@@ -8,11 +8,13 @@ from invented import invented_scores
 
 from jointlib.config import load_config
 from jointlib.runs import figures, words
+from jointlib.runs.comparisons import one_change_at_a_time
 from jointlib.runs.fit import fit
 from jointlib.runs.report import answers, facts, write_report
 from jointlib.runs.scores import cells, compared_runs, failures, interval, read_scores, remarks
 from jointlib.runs.tables import (
     TABLES,
+    changes,
     compare,
     differences,
     generalisation,
@@ -114,27 +116,28 @@ def test_a_classifier_that_has_learnt_nothing_is_marked_in_tables_and_report():
 def test_the_summary_names_the_best_cells_and_what_they_are_better_than():
     read = {"classifier_clean": 0.6, "classifier_noisy": 0.8, "jt": 0.9, "bn": 0.7}
     told = answers(invented_scores(read, {"jt": 1.1, "bn": 1.6}))
-    assert "Of 9 claims of the paper: 4 held, 1 undecided, 4 cannot be tested." in told[0]
-    assert "Of 4 cells <strong>JT, α = 0.5</strong> is best in accuracy, 0.897." in told[1]
-    assert "JT, α = 0.5 is better than Classifier, noisy in accuracy (+0." in told[1]
-    assert "Of 2 cells <strong>BN, α = 0.5</strong> is best in PESQ, 1.6" in told[2] and len(told) == 3
+    assert "Of the paper's 9 claims, 4 hold, 1 is undecided and 4 cannot be tested." in told[0]
+    assert "Of 4 cells, <strong>JT (α = 0.5)</strong> has the best accuracy, 0.897." in told[1]
+    assert "It is better than the classifier trained on noisy speech in accuracy (+0." in told[1]
+    assert "Of 2 cells, <strong>BN (α = 0.5)</strong> has the best PESQ, 1.6" in told[2] and len(told) == 3
 
 
 def test_a_summary_without_anything_significant_claims_nothing():
     read = {"classifier_noisy": 0.8, "jt": 0.801, "bn": 0.8}
     told = answers(invented_scores(read, {"jt": 1.3, "bn": 1.3}))
-    assert "Of 9 claims of the paper: 4 undecided, 5 cannot be tested." in told[0]
-    assert "cannot be told apart in accuracy" in told[1] and "cannot be told apart in PESQ" in told[2]
+    assert "Of the paper's 9 claims, 4 are undecided and 5 cannot be tested." in told[0]
+    assert "does not differ significantly from the classifier trained on noisy speech in accuracy" in told[1]
+    assert "does not differ significantly from the unprocessed noisy input in PESQ" in told[2]
 
 
 @pytest.mark.parametrize("name", ["classifier_noisy", "jt"])
 def test_the_summary_of_one_run_and_of_one_speaker(name):
     scores = invented_scores({name: 0.8}, {"jt": 1.1} if name == "jt" else {})
     told = answers(scores)
-    assert f"Of 1 cell <strong>{STRATEGIES[name].title}" in told[1]
+    assert f"The only cell, <strong>{words.called((name, 0.5))}</strong>, reaches 0." in told[1]
     assert ("worse than the unprocessed noisy input" in "".join(told)) == (name == "jt")
     alone = " ".join(answers(scores.assign(speaker=0)))
-    assert " held" not in alone and "is better" not in alone and "is worse" not in alone
+    assert " hold" not in alone and "is better" not in alone and "is worse" not in alone
 
 
 def test_what_the_runs_were_made_with(config):
@@ -143,6 +146,15 @@ def test_what_the_runs_were_made_with(config):
     assert "3, of 3 cells" in told["Runs"] and ">0<" in told["Seeds"] and "the user's own" in told["Corpus"]
     commit = json.loads((runs.folder[0] / "record.json").read_text())["commit"]
     assert (commit or "unknown") in told["Commit"]
+
+
+def test_steps_keep_small_p_values_and_have_none_for_a_single_speaker():
+    scores = invented_scores({"jt": 0.8, "protected": 0.9}, {"jt": 1.1, "protected": 1.9})
+    table = changes(one_change_at_a_time(scores))
+    assert table.measure.tolist() == ["accuracy", "PESQ"] and (table.p.astype(float) > 0).all()
+    assert table["difference [95 % interval]"][1].startswith("+0.8") and "[" in table["difference [95 % interval]"][1]
+    alone = changes(one_change_at_a_time(scores.assign(speaker=0)))
+    assert alone.p.tolist() == alone["p (Holm)"].tolist() == ["–", "–"] and "[" not in "".join(alone.iloc[0])
 
 
 def test_no_run_is_said(profile):
@@ -159,7 +171,12 @@ def test_failures_count_utterances_by_reason():
         ["noisy", "pesq_wb", "silent signal", 1],
         ["noisy", "stoi", "too short", 1],
     ]
-    assert words.failed(scores).endswith("\n- STOI of noisy speech: 1 utterance(s), too short\n")
+    assert words.failed(scores).endswith("\n- STOI of noisy speech: 1 utterance (too short)\n")
+    older = "stoi: RuntimeWarning Not enough STFT frames; estoi: too little speech"
+    told = words.failed(pd.DataFrame({"path": [*"aba"], "failed_noisy": [older, "pesq_wb: x", older]}))
+    assert told.endswith(
+        "\n- ESTOI and STOI of noisy speech: 1 utterance (too little speech)\n- PESQ of noisy speech: 1 utterance (x)\n"
+    )
     assert words.failed(scores.assign(failed_noisy="", failed_enhanced="")) == "Every metric was computed."
 
 

@@ -18,9 +18,10 @@ def scores() -> pd.DataFrame:
 
 
 def test_better_worse_or_not_told_apart(scores):
-    assert words.versus(scores, "correct", BOTH, JT).startswith("Protected JT is better than JT, α = 0.5 in acc")
-    assert words.versus(scores, "correct", JT, BOTH).startswith("JT, α = 0.5 is worse than Protected JT in acc")
-    assert "cannot be told apart in accuracy" in words.versus(scores, "correct", JT, READER)
+    assert words.versus(scores, "correct", BOTH, JT).startswith("Protected JT is better than JT (α = 0.5) in acc")
+    assert words.versus(scores, "correct", JT, BOTH).startswith("JT (α = 0.5) is worse than Protected JT in acc")
+    told = words.versus(scores, "correct", JT, READER, "It")
+    assert told.startswith("It does not differ significantly from the classifier trained on noisy speech in accuracy (")
     assert "the unprocessed noisy input in PESQ (-0." in words.versus(scores, "pesq_wb_enhanced", JT, words.NOISY)
     assert words.versus(scores, "correct", ("bn", 0.5), JT) == ""
 
@@ -44,21 +45,22 @@ def test_the_corner(scores):
 
 def test_the_cost_of_noise(scores):
     assert words.cost_of_noise(scores, "classifier_clean").startswith(
-        "Classifier, clean reads 1.000 of clean and 0.598 of noisy speech: 0.40"
+        "The classifier trained on clean speech has an accuracy of 1.000 on clean and of 0.598 on noisy speech, "
+        "a loss of 0.40"
     )
     assert words.cost_of_noise(scores.drop(columns="correct_on_clean"), "classifier_clean") == ""
 
 
 def test_the_best_cell_of_a_table(scores):
-    assert words.best_cell(scores, 3).startswith("The best of 1 cell is JT, α = 0.5, with 1.10. JT, α = 0.5 is worse")
-    assert "is better than Classifier, clean in accuracy" in words.best_cell(scores, 2)
+    assert words.best_cell(scores, 3).startswith("JT (α = 0.5) is the only cell (1.10). It is worse than the unpro")
+    assert "It is better than the classifier trained on clean speech in accuracy" in words.best_cell(scores, 2)
     assert words.best_cell(scores[scores.strategy == "protected"], 2) == ""
 
 
 def test_the_ladder_names_what_is_significant(scores):
-    assert words.ladder(scores).startswith("Of 2 comparisons 2 are significant. \n- Protected JT over JT, α = 0.5")
+    assert words.ladder(scores).startswith("2 of 2 comparisons are significant:\n- Protected JT over JT, α = 0.5")
     assert words.ladder(scores.assign(correct=0.5, pesq_wb_enhanced=1.0)).startswith(
-        "Of 2 comparisons 0 are significant"
+        "0 of 2 comparisons are significant."
     )
     assert words.ladder(scores[scores.strategy == "jt"]) == ""
 
@@ -66,23 +68,25 @@ def test_the_ladder_names_what_is_significant(scores):
 def test_gain_by_snr(scores):
     shifted = scores.assign(pesq_wb_enhanced=np.where(scores.snr_db == 0, 1.5, 1.2))
     said = words.by_snr(shifted, "pesq_wb_enhanced", BOTH)
-    assert "by +0.20 (at an SNR of 0 dB) at best and -0.10 (at an SNR of 20 dB) at worst" in said
+    assert "by +0.20 at best, at an SNR of 0 dB, and by -0.10 at worst, at 20 dB." in said
     assert words.by_snr(shifted[shifted.snr_db == 0], "pesq_wb_enhanced", BOTH) == ""
 
 
 def test_claims_and_rows_are_counted(scores):
-    assert words.verdict_count(verdicts(scores)) == "Of 9 claims of the paper: 2 held, 1 undecided, 6 cannot be tested."
+    assert words.verdict_count(verdicts(scores)) == (
+        "Of the paper's 9 claims, 2 hold, 1 is undecided and 6 cannot be tested."
+    )
     assert (
         words.best_model(dominance(scores))
-        == "Protected JT is not worse in accuracy, and better in quality, than 3 of 3 rows."
+        == "Protected JT is no worse in accuracy, and better in quality, than all 3 published rows."
     )
     assert words.best_model(dominance(scores[scores.strategy == "jt"])) == ""
 
 
 def test_mistakes():
     read = pd.DataFrame({"intent": ["a", "a", "b"], "predicted": ["b", "b", "b"]})
-    assert words.mistakes(read) == "2 of 3 are misread, most often *a* as *b* (2)."
-    assert words.mistakes(read[read.intent == "b"]) == "All 1 utterances are read as they were meant."
+    assert words.mistakes(read) == "2 of 3 utterances are misread, most often *a* as *b* (2 of them)."
+    assert words.mistakes(read[read.intent == "b"]) == "Every utterance is read correctly."
 
 
 def test_nothing_to_say_is_said():
@@ -91,26 +95,26 @@ def test_nothing_to_say_is_said():
 
 def test_snr_and_quality_of_the_plan():
     plans = pd.DataFrame({"mixer": ["exact", "ms_snsd"], "snr_db": [20.0, 20.0], "realised_snr_db": [20.0, 10.0]})
-    assert "with `exact` by at most 0.00 dB, with `ms_snsd` by at most 10.00 dB" in words.realised_snr(plans)
+    assert "by at most 0.00 dB with `exact` and 10.00 dB with `ms_snsd`." in words.realised_snr(plans)
     quality = pd.DataFrame({"snr_db": [0, 10, 20.0], "pesq_wb": [1.1, 1.2, 2.0], "stoi": [0.5, 0.7, 0.9]})
     said = words.noise_damage(quality)
-    assert "PESQ 1.10 and STOI 0.50 at 0 dB, PESQ 2.00 and STOI 0.90 at 20 dB;" in said and "1.20" not in said
+    assert "PESQ 1.10 and STOI 0.50 at 0 dB, and PESQ 2.00 and STOI 0.90 at 20 dB;" in said and "1.20" not in said
     assert "PESQ 1.10 and STOI 0.50 at 0 dB; clean" in words.noise_damage(quality[:1])
 
 
 def test_baselines_and_single_runs(scores):
     said = words.baselines(scores)
-    assert "Classifier, noisy is better than Classifier, clean in accuracy" in said and "Cascade" not in said
+    better = "The classifier trained on noisy speech is better than the classifier trained on clean speech in accuracy"
+    assert better in said and "cascade" not in said
     own = scores[scores.strategy == "jt"]
-    assert "JT reads 1.000 of clean" in words.one_run(own) and "JT, α = 0.5 is worse than the unpro" in words.one_run(
-        own
-    )
-    assert words.one_run(own.assign(strategy="jt_clean")).endswith("it has met no noise.")
+    said = words.one_run(own)
+    assert "JT (α = 0.5) has an accuracy of 1.000 on clean" in said and "JT (α = 0.5) is worse than the unpro" in said
+    assert words.one_run(own.assign(strategy="jt_clean")).endswith("on clean speech; it has met no noise.")
 
 
 def test_gains_by_snr_have_a_line_a_row(scores):
     told = words.gains_by_snr(scores, "pesq_wb_enhanced")
-    assert told.count("\n- ") == 2 and "JT, α = 0.5 changes PESQ by -0." in told
+    assert told.count("\n- ") == 2 and "JT (α = 0.5) changes PESQ by -0." in told
     assert words.gains_by_snr(scores, "pesq_wb_enhanced", alpha=0.1).count("\n- ") == 1
 
 
@@ -130,8 +134,8 @@ def test_extremes(scores):
     graded = scores.assign(
         correct=np.where(scores.snr_db == 0, 0.5, 0.9), noise_type=np.where(scores.speaker % 2, "A", "B")
     )
-    assert words.extremes(graded, "snr_db") == "The lowest accuracy is at 0 dB (0.500), the highest at 20 dB (0.900)."
-    assert words.extremes(graded, "noise_type") == "The lowest accuracy is in A (0.500), the highest in B (0.900)."
+    assert words.extremes(graded, "snr_db") == "Accuracy is lowest at 0 dB (0.500) and highest at 20 dB (0.900)."
+    assert words.extremes(graded, "noise_type") == "Accuracy is lowest in A (0.500) and highest in B (0.900)."
     assert (
         words.extremes(graded[graded.snr_db == 0], "snr_db") == words.extremes(scores, "snr_db", "mse_enhanced") == ""
     )
@@ -144,19 +148,20 @@ def test_the_best_row_of_each_measure(scores):
 
 def test_one_utterance(scores):
     said = words.utterance(scores, "3.wav")
-    assert said.startswith("PESQ of this utterance: noisy 1.30; Protected JT 1.9") and "JT, α = 0.5 1.1" in said
+    assert said.startswith("PESQ of this utterance: 1.30 unprocessed, 1.9") and " with JT (α = 0.5)" in said
     assert words.utterance(scores, "unknown.wav") == ""
 
 
 def test_gradients_and_peers():
     names = ["JT", "BN"]
     said = words.gradients(pd.Series([35.4, 0.5], names), pd.Series([0.03, -0.2], names))
-    assert "as a multiple of the enhancement's: 35.4 in JT, 0.5 in BN" in said and said.endswith(
-        "farthest from it in BN: -0.20."
+    assert "the length of the cross-entropy's gradient is 35.4 in JT, 0.5 in BN." in said and said.endswith(
+        "BN: -0.20."
     )
+    assert "is 2,650 in JT." in words.gradients(pd.Series([2651.9], ["JT"]), pd.Series([0.1], ["JT"]))
     assert words.gradients(pd.Series(dtype=float), pd.Series(dtype=float)) == ""
     table = pd.DataFrame({"pesq_wb": [1.9, 1.8, 1.3]}, ["Mask (ours)", "GTCRN", "Noisy"])
-    assert "of ours: Mask (1.90); of the others: GTCRN (1.80)" in words.peers(table)
+    assert "Of ours, Mask (1.90) has the highest PESQ; of the others, GTCRN (1.80)." in words.peers(table)
 
 
 def test_what_was_held_back_is_told(scores, monkeypatch):
@@ -164,6 +169,6 @@ def test_what_was_held_back_is_told(scores, monkeypatch):
     monkeypatch.setattr(words, "held_back", lambda scores, data: {"wording": scores.speaker < 10})
     graded = own.assign(correct=np.where(own.speaker < 10, 0.25, 0.75))
     said = words.held_back_costs(graded, None)
-    assert said == "Protected JT, accuracy: 0.250 with a wording that training has not met, 0.750 with the others."
-    assert "gain in PESQ: 0.6" in words.held_back_costs(graded, None, metric="pesq_wb_enhanced")
+    assert said == "Accuracy of Protected JT: 0.250 with a wording that training has not met, 0.750 with the others."
+    assert "Gain in PESQ of Protected JT: 0.6" in words.held_back_costs(graded, None, metric="pesq_wb_enhanced")
     assert words.held_back_costs(scores[scores.strategy == "jt"], None) == ""

@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -122,6 +123,15 @@ def test_help_is_quick_and_lists_the_commands():
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert told.endswith("False\n") and all(f"\n  {name} " in told for name in COMMANDS)
+
+
+@pytest.mark.parametrize("known", ["0123456789ab-dirty", None])
+def test_version_and_where_known_the_commit_in_a_line(known, monkeypatch, capsys):
+    monkeypatch.setattr("jointlib.__main__.commit", lambda: known)
+    with pytest.raises(SystemExit) as ended:
+        jointlib(["--version"])
+    assert not ended.value.code
+    assert capsys.readouterr().out == f"jointlib {version('jointlib')}{f', commit {known}' if known else ''}\n"
 
 
 @pytest.mark.parametrize(("given", "problem"), [([], "required: COMMAND"), (["trian"], "invalid choice: 'trian'")])

@@ -41,6 +41,7 @@ from jointlib.runs.folder import (
 )
 from jointlib.runs.report import write_report
 from jointlib.runs.scores import read_passages, read_run, read_scores, score_once
+from jointlib.support import commit as commit_module
 from jointlib.support.files import UnusableFile, read_csv, write_csv, write_json
 from jointlib.train import Checkpoint, build_optimizer, train_step
 
@@ -217,7 +218,10 @@ def test_a_users_files_beside_a_run_are_kept_and_only_leftovers_go(profile):
     (work / "metrics.json.9.partial").mkdir()  # nothing that we write
     put(config.folder / "scores", "mine.csv.7.partial")
     folder = fit(config)
-    assert {path.name for path in folder.glob("*")} - set(folder_module.FILES) == {*kept, "metrics.json.9.partial"}
+    assert {path.name for path in folder.glob("*")} - {*folder_module.FILES, "card.md"} == {
+        *kept,
+        "metrics.json.9.partial",
+    }
     assert all((folder / name).read_text() == "mine" for name in kept)
     assert (config.folder / "scores/mine.csv.7.partial").exists()
 
@@ -252,7 +256,7 @@ def within_another_repository(folder, monkeypatch):
     for arguments in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "theirs"]):
         subprocess.run([*git, *arguments], check=True)
     (folder / "inner").mkdir()
-    monkeypatch.setattr(folder_module, "CHECKOUT", folder / "inner")
+    monkeypatch.setattr(commit_module, "CHECKOUT", folder / "inner")
 
 
 def called_from_a_hook(folder, monkeypatch):
@@ -276,7 +280,7 @@ def test_without_an_answer_of_git_there_is_no_commit(name, tmp_path, monkeypatch
     if "another" in name and shutil.which("git") is None:
         pytest.skip("git makes the other repository")
     GITS[name](tmp_path, monkeypatch)
-    monkeypatch.setattr(folder_module, "PATIENCE", 0.5)
+    monkeypatch.setattr(commit_module, "PATIENCE", 0.5)
     assert environment(load_config("smoke"))["commit"] is None
 
 

@@ -10,7 +10,7 @@ function make(tag, content = "", about = {}) {
 }
 
 function reading(run, row) {
-  if (!run.read) return make("span", "reads nothing: it has no classifier", { className: "pale" });
+  if (!run.read) return make("span", "nothing: this run has no classifier", { className: "pale" });
   const intent = intents[run.read[row]], right = intent === utterances.intent[row];
   const shown = `${right ? "✓" : "✗"} ${intent} (${run.probability[row].toFixed(2)})`;
   return make("span", shown, { className: right ? "right" : "wrong" });
@@ -26,14 +26,14 @@ function player(label, source) {
 // Called with the place of the run that was clicked, in the table or in the plot.
 function showRun(place) {
   const run = runs[place];
-  const silent = run.heard ? "no front-end: what it reads is the noisy wave" : "only the first seed of a cell can be heard";
+  const silent = run.heard ? "no front-end: it reads the noisy wave" : "only the first seed of a cell can be heard";
   const shown = examples.rows.map((row, number) => {
     const enhanced = run.enhanced ? player(`enhanced, PESQ ${pesq(run.pesq[row])}`, run.enhanced[number]) : make("p", silent);
     const sounds = [player(`noisy, PESQ ${pesq(utterances.pesq[row])}`, examples.noisy[number]), enhanced];
     const said = `“${utterances.transcription[row]}”, ${utterances.noise_type[row]} at ${utterances.snr_db[row]} dB`;
     return make("li", [
       make("div", [make("strong", said)]),
-      make("div", [`Meant: ${utterances.intent[row]}. Read: `, reading(run, row)]),
+      make("div", [`Intent: ${utterances.intent[row]}. Answer: `, reading(run, row)]),
       make("div", [...sounds, player("clean", examples.clean[number])], { className: "sounds" }),
     ]);
   });
@@ -53,7 +53,7 @@ function compareRuns() {
   const differently = rows.filter(([who]) => who === "neither").length;
   find("counts").textContent =
     `A right and B wrong: ${counts.a}; B right and A wrong: ${counts.b}; both right: ${counts.both}; ` +
-    `both wrong: ${counts.neither}, ${differently} of them with different readings.`;
+    `both wrong: ${counts.neither}, ${differently} of them in different ways.`;
   rows.sort(([one], [other]) => one.localeCompare(other));
   const named = { a: "A", b: "B", neither: "neither" };
   find("differing").replaceChildren(...rows.map(([who, row]) => make("tr", [
