@@ -2,8 +2,10 @@
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,10 @@ from jointlib.support.files import UnusableFile, read_json, remedy
 FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "per_passage.csv")
 FILES = (*FILES, "weights.safetensors")
 CHECKPOINT = "checkpoint.safetensors"  # in a partial folder
-PATIENCE = 10  # seconds that git has to name a commit
+PATIENCE = 10  # seconds that git has to answer
+OF_THE_TEST = {"snr_db_test", "noise_types_test", "test_input"}  # parameters that no training depends on
+# The files that decide a run's numbers, for git: the method, what it is fed, and what computes it on a CPU.
+_DECISIVE = (":(glob)jointlib/*.py", ":(exclude)jointlib/__main__.py", "jointlib/corpora", "jointlib/fast_cpu")
 # What config.json holds: a run's identity, where it comes from, and what it was trained and tested on.
 STORED = {name for name, entry in Config.model_fields.items() if not entry.exclude}
 STORED |= {"profile", "variant", "origins", "intents", "content"}
@@ -57,16 +62,58 @@ def environment(config: Config) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The checkout's commit; None where there is no git, or it does not answer for this folder."""
+    """The checkout's commit; None where git does not tell."""
+    return _git("describe", "--always", "--dirty", "--abbrev=12") or None
+
+
+def _git(*arguments: str) -> str | None:
+    """What git answers; None where there is none, or it does not answer for the checkout's folder."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     outside["GIT_CEILING_DIRECTORIES"] = str(CHECKOUT.parent)  # a repository around it has commits of something else
-    command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=12"]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    command = ["git", "-C", str(CHECKOUT), *arguments]
     try:
         answer = subprocess.run(command, **pipes, env=outside, timeout=PATIENCE, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.decode(errors="replace").strip() or None
+    return answer.stdout.decode(errors="replace").strip()
+
+
+@cache
+def _changed_since(commit: str | None) -> str:
+    """What of `_DECISIVE` differs from a record's commit, or that nobody can tell, in words; empty if nothing does."""
+    if commit is None or not re.fullmatch(r"\w[\w.-]*", commit):
+        return "made by code of no known commit"
+    if commit.endswith("-dirty"):
+        return f"made by code that was never committed, on top of {commit.removesuffix('-dirty')}"
+    changed = _git("diff", "--name-only", commit, "--", *_DECISIVE)
+    if changed is None:
+        return f"made at commit {commit}, which this checkout does not have"
+    return changed and f"made before {', '.join(changed.split())} changed (commit {commit})"
+
+
+def stale(folder: Path) -> str:
+    """Why a finished run may have other numbers than the present code would give it, in words; empty if it cannot.
+
+    Its commit and, if its weights are another run's, that one's are held against the checkout. UnusableFile: no record.
+    """
+    record = read_json(folder / "record.json", "commit")
+    commits = [record["commit"], *record.get("weights_from", {}).values()]
+    return "; ".join(dict.fromkeys(filter(None, map(_changed_since, commits))))
+
+
+def trained_before(config: Config, data: Mapping[str, Any]) -> Path | None:
+    """A finished run beside this one's place that differs in nothing that training reads, so that its weights are
+    this one's. `data`: see `Data.identity`. UnusableFile: a damaged config.json."""
+    wanted = {name: value for name, value in identity(config).items() if name not in OF_THE_TEST}
+    read = {name: digest for name, digest in data["content"].items() if not name.endswith("_test")}
+    folder = run_folder(config)
+    for other in sorted(folder.parent.glob(f"{config.replace(variant='').run_name}*")):
+        if other != folder and other.suffix != ".partial" and finished(other):
+            stored = read_json(other / "config.json")
+            if not (differences(stored, wanted) or data_changes(stored, {**data, "content": read})):
+                return other
+    return None
 
 
 def check_identity(folder: Path, config: Config, data: Mapping[str, Any] | None = None) -> None:
