@@ -2,6 +2,7 @@
 #   snakemake --cores 2 --config profile=grid            any field of jointlib.config.Config may follow, e.g. init=pretrained
 # How `make reproduce` calls it, on a cluster, too: .config/snakemake and docs/scale.md.
 import json
+import re
 import shlex
 import sys
 from collections import defaultdict
@@ -17,7 +18,16 @@ from jointlib.runs.report import write_report
 from jointlib.strategies import STRATEGIES, Classifier, Enhancer, parents
 
 PROFILE = str(config.get("profile", "quick"))
-OVERRIDES = {name: value for name, value in config.items() if name != "profile"}
+
+
+def given(value):
+    """A value of --config; what stands in a list there comes as text."""
+    if isinstance(value, list):
+        return [given(entry) for entry in value]
+    return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d+", value) else value
+
+
+OVERRIDES = {name: given(value) for name, value in config.items() if name != "profile"}
 CELL = {"alpha", "strategy", "seed"} & set(OVERRIDES)
 if CELL:
     raise ConfigError(f"{', '.join(CELL)}: the grid takes lists, alphas=[0.1,0.5] strategies=[jt,bn] seeds=[0,1]")
@@ -116,8 +126,8 @@ def notebook_of(wildcards):
 
 def parameters(cell=None, **more):
     """The notebook's parameters as YAML: the profile, what overrides it, and the cell, not the others in the grid."""
-    given = {name: value for name, value in OVERRIDES.items() if cell is None or name not in LISTS}
-    values = {"PROFILE": PROFILE, **{name.upper(): value for name, value in given.items()}, **more}
+    known = {name.upper(): value for name, value in OVERRIDES.items() if cell is None or name not in LISTS}
+    values = {"PROFILE": PROFILE, **known, **more}
     if cell is not None:
         values |= {"SEED": cell.seed} | ({"STEPS": cell.steps} if cell.steps != BASE.steps else {})
         own = {"BASELINES": [cell.strategy]} if baseline(cell) else {"STRATEGY": cell.strategy, "ALPHA": cell.alpha}
@@ -127,7 +137,7 @@ def parameters(cell=None, **more):
 
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill --log-level WARNING --no-progress-bar -k python3"
 EXECUTED = f"{RESULTS}/notebooks"
-MANY = 8  # threads; no more than there are cores, on this machine
+MANY = 64  # threads: all that there are here, or as --max-threads says
 # Of several GPUs that CUDA_VISIBLE_DEVICES lists a cell takes one that no other holds, and has it until its process ends.
 TAKE_GPU = """
 IFS=, read -ra gpus <<< "${CUDA_VISIBLE_DEVICES:-}"
@@ -180,7 +190,7 @@ rule cell:
         yaml=lambda wildcards: parameters(CELLS[wildcards.run]),
     threads: BASE.threads or MANY
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, attempt: 8000 * min(attempt, 4),
         runtime=240,  # minutes; what is killed at their end goes on from its checkpoint, as often as --retries says
     priority: urgency
     shell:
