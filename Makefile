@@ -14,8 +14,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 .PHONY: reproduce test lab page bench
 
 reproduce: .venv/installed
-	$(BIN)/snakemake --cores $(JOBS) --keep-going --nolock --rerun-incomplete --rerun-triggers mtime --quiet rules host \
-		--config profile=$(PROFILE)
+	$(BIN)/snakemake --profile .config/snakemake/local --cores $(JOBS) --quiet rules host --config profile=$(PROFILE)
 
 test: .venv/installed
 	$(BIN)/ruff check .

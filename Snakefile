@@ -1,24 +1,37 @@
 # The grid: every notebook executed with papermill, one process a cell. `snakemake -n` shows the plan.
 #   snakemake --cores 2 --config profile=grid            any field of jointlib.config.Config may follow, e.g. init=pretrained
+# How `make reproduce` calls it, on a cluster, too: .config/snakemake and docs/scale.md.
 import json
+import re
 import shlex
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from jointlib.config import CHECKOUT, ConfigError, load_config, parent_of
 from jointlib.corpora.batches import check_sources, load_data
-from jointlib.runs.folder import check_place, partial_folder, run_folder
+from jointlib.runs.folder import check_place, finished, run_folder, stale, trained_before
 from jointlib.runs.pages import write_page
 from jointlib.runs.report import write_report
 from jointlib.strategies import STRATEGIES, Classifier, Enhancer, parents
 
 PROFILE = str(config.get("profile", "quick"))
-OVERRIDES = {name: value for name, value in config.items() if name != "profile"}
+
+
+def given(value):
+    """A value of --config; what stands in a list there comes as text."""
+    if isinstance(value, list):
+        return [given(entry) for entry in value]
+    return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d+", value) else value
+
+
+OVERRIDES = {name: given(value) for name, value in config.items() if name != "profile"}
 CELL = {"alpha", "strategy", "seed"} & set(OVERRIDES)
 if CELL:
     raise ConfigError(f"{', '.join(CELL)}: the grid takes lists, alphas=[0.1,0.5] strategies=[jt,bn] seeds=[0,1]")
+LISTS = {"strategies", "alphas", "seeds"}
 BASE = load_config(PROFILE, **OVERRIDES)
 check_sources(BASE)
 RESULTS = BASE.summary
@@ -56,12 +69,30 @@ def add(cells, cell):
 
 
 CELLS = grid()
-for cell in CELLS.values():
-    check_place(cell)  # an edited profile must not pass for the one that was run, nor half a run for a whole one
-if any(place(run_folder(cell)).exists() for cell in CELLS.values() for place in (Path, partial_folder)):
+
+
+def survey():
+    """Refuse what is not the run that it is named as; tell which cells need no training, and which are stale."""
+    for cell in CELLS.values():
+        check_place(cell)  # an edited profile must not pass for the one that was run, nor half a run for a whole one
+    if not RUNS.is_dir():
+        return
     read = load_data(BASE.replace(device="cpu")).identity
+    made = [cell for cell in CELLS.values() if finished(run_folder(cell))]
     for cell in CELLS.values():
         check_place(cell, read)  # nor an edited corpus
+    trained = [cell for cell in CELLS.values() if cell not in made and trained_before(cell, read)]
+    print(f"{len(CELLS)} cells: {len(made)} made, {len(trained)} only to be evaluated anew", file=sys.stderr)
+    reasons = defaultdict(list)
+    for cell in made:
+        reasons[stale(run_folder(cell))].append(cell.run_name)
+    for reason in sorted(filter(None, reasons)):
+        remedy = "to have them made anew, move them away"
+        print(f"Stale, {reason}: {', '.join(reasons[reason])}; {remedy}", file=sys.stderr)
+
+
+if workflow.is_main_process:  # and not again in each of the jobs, whose fit() refuses the same
+    survey()
 
 
 WAITING = {name: [] for name in CELLS}  # for it
@@ -94,8 +125,9 @@ def notebook_of(wildcards):
 
 
 def parameters(cell=None, **more):
-    """The notebook's parameters as YAML: the profile, what overrides it, and the cell."""
-    values = {"PROFILE": PROFILE, **{name.upper(): value for name, value in OVERRIDES.items()}, **more}
+    """The notebook's parameters as YAML: the profile, what overrides it, and the cell, not the others in the grid."""
+    known = {name.upper(): value for name, value in OVERRIDES.items() if cell is None or name not in LISTS}
+    values = {"PROFILE": PROFILE, **known, **more}
     if cell is not None:
         values |= {"SEED": cell.seed} | ({"STEPS": cell.steps} if cell.steps != BASE.steps else {})
         own = {"BASELINES": [cell.strategy]} if baseline(cell) else {"STRATEGY": cell.strategy, "ALPHA": cell.alpha}
@@ -105,6 +137,19 @@ def parameters(cell=None, **more):
 
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill --log-level WARNING --no-progress-bar -k python3"
 EXECUTED = f"{RESULTS}/notebooks"
+MANY = 64  # threads: all that there are here, or as --max-threads says
+# Of several GPUs that CUDA_VISIBLE_DEVICES lists a cell takes one that no other holds, and has it until its process ends.
+TAKE_GPU = """
+IFS=, read -ra gpus <<< "${CUDA_VISIBLE_DEVICES:-}"
+while (( ${#gpus[@]} > 1 )); do
+    for gpu in "${gpus[@]}"; do
+        exec {held}>"${TMPDIR:-/tmp}/gpu-$UID-$gpu.lock"
+        if flock -n $held; then export CUDA_VISIBLE_DEVICES=$gpu; break 2; fi
+        exec {held}>&-
+    done
+    sleep 2
+done
+"""
 BASELINES = [name for name in BASE.strategies if baseline(BASE.replace(strategy=name))]
 SUMMARIES = ["02_baselines"] * bool(BASELINES) + ["04_tables", "05_figures", "06_audition", "07_beyond_the_paper"]
 OWN = {"02_baselines": {"BASELINES": BASELINES, "SEED": BASE.seeds[0]}, "06_audition": {"STATIC": True}}
@@ -124,7 +169,10 @@ rule contaminate:
         notebook=f"{EXECUTED}/01_contaminate.ipynb",
     params:
         yaml=parameters(),
-    threads: workflow.cores
+    threads: MANY  # it has the machine to itself
+    resources:
+        mem_mb=4000,
+        runtime=60,
     shell:
         "{PAPERMILL} {input:q} {log.notebook:q} -y {params.yaml:q} >/dev/null"
 
@@ -140,11 +188,13 @@ rule cell:
         notebook=f"{EXECUTED}/{{run}}.ipynb",
     params:
         yaml=lambda wildcards: parameters(CELLS[wildcards.run]),
-    threads: BASE.threads or workflow.cores
+    threads: BASE.threads or MANY
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * min(attempt, 4),
+        runtime=240,  # minutes; what is killed at their end goes on from its checkpoint, as often as --retries says
     priority: urgency
-    retries: 1  # two kernels that start at once can choose the same port, and one dies
     shell:
-        "{PAPERMILL} {input.notebook:q} {log.notebook:q} -y {params.yaml:q} >/dev/null"
+        "{TAKE_GPU} {PAPERMILL} {input.notebook:q} {log.notebook:q} -y {params.yaml:q} >/dev/null"
 
 
 rule summary:
@@ -159,7 +209,10 @@ rule summary:
         yaml=lambda wildcards: parameters(**OWN.get(wildcards.summary, {})),
     wildcard_constraints:
         summary="|".join(SUMMARIES),
-    retries: 1
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
     shell:
         "{PAPERMILL} {input.notebook:q} {log.notebook:q} -y {params.yaml:q} >/dev/null"
 
@@ -169,6 +222,10 @@ rule report:
         expand(f"{RESULTS}/{{summary}}.done", summary=SUMMARIES),
     output:
         f"{RESULTS}/report.html",
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
     run:
         for name in ("01_contaminate", *sorted(CELLS), *SUMMARIES):  # others in that folder are the user's own
             if (notebook := Path(EXECUTED, f"{name}.ipynb")).exists():

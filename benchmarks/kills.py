@@ -31,7 +31,7 @@ PHASES = {
     "record": (fit, "write_json"),
 }
 COMPARED = ("*.csv", "*.md", "config.json", "metrics.json", "*.safetensors")
-PIPELINE = "--cores 2 --nolock --rerun-incomplete --rerun-triggers mtime --quiet rules host --config".split()  # noqa: SIM905
+PIPELINE = "--profile .config/snakemake/local --cores 2 --quiet rules host --config".split()  # noqa: SIM905
 
 
 def _victim(config: Config, announce: Connection) -> None:

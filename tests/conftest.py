@@ -23,8 +23,9 @@ from jointlib.train import Batch
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--audition", metavar="PROFILE", help="browser tests on this profile's own finished runs")
     parser.addoption(
-        "--record", type=Path, metavar="FOLDER", help="where browser tests leave latencies and screenshots"
+        "--record", type=Path, metavar="FOLDER", help="where tests in Chromium and through Slurm leave what they found"
     )
+    parser.addoption("--slurm", action="store_true", help="start Slurm on this machine, for the grid to go through it")
 
 
 @pytest.fixture(scope="session", autouse=True)

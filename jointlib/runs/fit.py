@@ -32,8 +32,10 @@ from jointlib.runs.folder import (
     finished,
     partial_folder,
     read_metrics,
+    read_weights,
     run_folder,
     title,
+    trained_before,
 )
 from jointlib.runs.run import build_network, load_run, save_memory
 from jointlib.runs.scores import score_once
@@ -50,7 +52,8 @@ def fit(config: Config, data: Data | None = None) -> Path:
 
     What it starts from (separately trained parts) is trained first. Everything is written to ``NAME.partial``, with a
     checkpoint at every validation; started again, it goes on from there, and the folder is renamed when it is complete.
-    A second process that wants the same run waits for the first.
+    A second process that wants the same run waits for the first. A run that differs from a finished one in the test
+    only has its weights, and is evaluated.
 
     Raises FileExistsError: the folder holds a run of another configuration or other data, or something that is no run.
     Raises UnusableFile: a damaged checkpoint or config.json, which stays as it is.
@@ -93,33 +96,46 @@ def _train_and_evaluate(data: Data, folder: Path) -> None:
     about = {"profile": config.profile, "variant": config.variant, **data.identity}
     about |= {"origins": {part: origin.name for part, origin in origins.items()}}
     write_json(folder / "config.json", identity(config) | about)
-    weights, history = model.state_dict(), []
-    checkpoint = Checkpoint(folder / CHECKPOINT)
+    if twin := trained_before(config, data.identity):
+        model.load_state_dict(read_weights(twin, model.state_dict()))
+        write_atomically(folder / "history.csv", (twin / "history.csv").read_bytes())
+        made = read_json(twin / "record.json", "trainings", "commit")
+        record = {"trainings": made["trainings"]}
+        record |= {"weights_from": made.get("weights_from") or {twin.name: made["commit"]}}
+    else:
+        record = {"trainings": _train(model, data, folder, origins)}
+    described = data.described("test")
+    found = evaluate(
+        model, data.batches("test"), intents, described.speaker, config.tested_on, partial(score_once, config)
+    )
+    per_utterance = pd.concat([described, found.per_utterance], axis=1)
+    write_csv(folder / "per_utterance.csv", per_utterance)
+    write_csv(folder / "per_passage.csv", found.per_passage)
+    weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
+    write_atomically(folder / "weights.safetensors", save(weights))
+    write_json(folder / "metrics.json", summarise(per_utterance, found.per_passage))
+    record |= {"seed": config.seed, "seconds_since_last_start": round(time.time() - started, 1)}
+    record |= {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+    write_json(folder / "record.json", record | environment(config))
+
+
+def _train(model: nn.Module, data: Data, folder: Path, origins: Mapping[str, Path]) -> dict[str, Any]:
+    """Leave the selected weights in the model and history.csv in the folder; what all trainings behind it cost."""
+    config, checkpoint, history = data.config, Checkpoint(folder / CHECKPOINT), []
     if any(parameter.requires_grad for parameter in model.parameters()):
         name = f"{title(config.strategy, config.alpha)}, seed {config.seed}"
         weights, history = train(model, data, config, checkpoint, name)
         model.load_state_dict(weights)
     elif isinstance(model, Observed):
         history = choose_observation(model, data, config)
-    described = data.described("test")
-    found = evaluate(
-        model, data.batches("test"), intents, described.speaker, config.tested_on, partial(score_once, config)
-    )
-    per_utterance = pd.concat([described, found.per_utterance], axis=1)
     write_csv(folder / "history.csv", pd.DataFrame(history, columns=None if history else ["step"]))
-    write_csv(folder / "per_utterance.csv", per_utterance)
-    write_csv(folder / "per_passage.csv", found.per_passage)
-    write_atomically(folder / "weights.safetensors", save({name: w.contiguous() for name, w in weights.items()}))
-    write_json(folder / "metrics.json", summarise(per_utterance, found.per_passage))
     made_of: dict[str, Any] = {}
     for origin in origins.values():
         made_of |= read_json(origin / "record.json", "trainings")["trainings"]
     if steps := history[-1]["step"] if history else 0:
         passes = steps / math.ceil(len(data.corpus.split("train")) / config.batch_size)
         made_of[config.run_name] = {"passes": round(passes, 3), "core_seconds": round(checkpoint.core_seconds, 1)}
-    record = {"seed": config.seed, "seconds_since_last_start": round(time.time() - started, 1), "trainings": made_of}
-    record |= {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-    write_json(folder / "record.json", record | environment(config))
+    return made_of
 
 
 def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) -> nn.Module:

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from jointlib.config import Config, ConfigError, identity
 from jointlib.strategies import STRATEGIES
-from jointlib.support.commit import commit
+from jointlib.support.commit import changed_since, commit
 from jointlib.support.files import UnusableFile, read_json, remedy
 
 FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "per_passage.csv")
 FILES = (*FILES, "weights.safetensors")
 CHECKPOINT = "checkpoint.safetensors"  # in a partial folder
+OF_THE_TEST = {"snr_db_test", "noise_types_test", "test_input"}  # parameters that no training depends on
 # What config.json holds: a run's identity, where it comes from, and what it was trained and tested on.
 STORED = {name for name, entry in Config.model_fields.items() if not entry.exclude}
 STORED |= {"profile", "variant", "origins", "intents", "content"}
@@ -53,6 +54,30 @@ def environment(config: Config) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(config.torch_device) if gpu else f"CPU, {platform.machine()}",
         "threads": torch.get_num_threads(),
     }
+
+
+def stale(folder: Path) -> str:
+    """Why a finished run may have other numbers than the present code would give it, in words; empty if it cannot.
+
+    Its commit and, if its weights are another run's, that one's are held against the checkout. UnusableFile: no record.
+    """
+    record = read_json(folder / "record.json", "commit")
+    commits = [record["commit"], *record.get("weights_from", {}).values()]
+    return "; ".join(dict.fromkeys(filter(None, map(changed_since, commits))))
+
+
+def trained_before(config: Config, data: Mapping[str, Any]) -> Path | None:
+    """A finished run beside this one's place that differs in nothing that training reads, so that its weights are
+    this one's. `data`: see `Data.identity`. UnusableFile: a damaged config.json."""
+    wanted = {name: value for name, value in identity(config).items() if name not in OF_THE_TEST}
+    read = {name: digest for name, digest in data["content"].items() if not name.endswith("_test")}
+    folder = run_folder(config)
+    for other in sorted(folder.parent.glob(f"{config.replace(variant='').run_name}*")):
+        if other != folder and other.suffix != ".partial" and finished(other):
+            stored = read_json(other / "config.json")
+            if not (differences(stored, wanted) or data_changes(stored, {**data, "content": read})):
+                return other
+    return None
 
 
 def check_identity(folder: Path, config: Config, data: Mapping[str, Any] | None = None) -> None:

@@ -1,6 +1,7 @@
 """The walk as a user takes it: the pipeline executes every notebook with the profile smoke."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,10 @@ from jointlib.corpora.corpus import Corpus
 ROOT = Path(__file__).parents[2]
 
 
-def pipeline(results: Path, *options: str) -> subprocess.CompletedProcess:
+def pipeline(results: Path, *options: str, settings: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-    command += ["--directory", str(results), "--rerun-triggers", "mtime", *options]
-    command += ["--config", "profile=smoke", f"results={results}"]
+    command += ["--directory", str(results), "--profile", str(ROOT / ".config/snakemake/local"), *options]
+    command += ["--config", "profile=smoke", f"results={results}", *settings]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
@@ -65,6 +66,20 @@ def test_report_and_figures(results):
 def test_what_is_done_is_not_done_again(results):
     again = pipeline(results)
     assert again.returncode == 0 and "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_more_seeds_add_their_cells_and_no_other(results):
+    """Whatever it is that Snakemake reruns for: what a cell is told does not tell of the others in the grid."""
+    triggers = ["--rerun-triggers", "mtime", "params", "input", "code"]
+    plan = pipeline(results, "-n", *triggers, settings=("seeds=[0,1]",))
+    assert plan.returncode == 0 and "28 cells: 14 made, 0 only to be evaluated anew" in plan.stderr
+    planned = re.findall(r"wildcards: run=(\S+)", plan.stdout + plan.stderr)
+    assert len(planned) == 14 and all("_seed1" in name for name in planned)
+
+
+def test_other_snrs_in_the_test_are_seen_to_need_no_training(results):
+    plan = pipeline(results, "-n", settings=("snr_db_test=[0]",))
+    assert plan.returncode == 0 and "14 cells: 0 made, 14 only to be evaluated anew" in plan.stderr
 
 
 def test_dry_run_shows_every_cell(tmp_path):

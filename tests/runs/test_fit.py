@@ -60,6 +60,39 @@ def test_a_finished_run_is_not_trained_again(profile):
     assert (folder / "weights.safetensors").stat().st_mtime_ns == stamp
 
 
+OTHER_TEST = {"strategy": "jt", "init": "pretrained", "snr_db_test": [-5, 0], "noise_types_test": ["Typing"]}
+
+
+def never(*_):
+    raise AssertionError("trained")
+
+
+def test_what_the_test_alone_reads_is_evaluated_anew_and_not_trained(profile, tmp_path, monkeypatch):
+    alone = fit(load_config(profile, **OTHER_TEST, results=str(tmp_path / "again")))
+    first = fit(load_config(profile, strategy="jt", init="pretrained"))
+    monkeypatch.setattr(fit_module, "train", never)
+    other = fit(load_config(profile, **OTHER_TEST))
+    assert files(other) == files(alone)
+    assert set(pd.read_csv(other / "per_utterance.csv").snr_db) <= {-5, 0}
+    records = [json.loads((folder / "record.json").read_text()) for folder in (first, other)]
+    assert records[1]["trainings"] == records[0]["trainings"]
+    assert records[1]["weights_from"] == {first.name: records[0]["commit"]}
+    third = fit(load_config(profile, **OTHER_TEST, test_input="clean"))  # from whichever; the first is named
+    assert json.loads((third / "record.json").read_text())["weights_from"] == {first.name: records[0]["commit"]}
+
+
+@pytest.mark.parametrize("what", ["learning_rate", "another seed", "training speech"])
+def test_what_training_reads_is_trained_anew(profile, corpus_root, monkeypatch, what):
+    fit(load_config(profile, strategy="classifier_noisy"))
+    changed = {"learning_rate": {"learning_rate": 1e-4}, "another seed": {"seed": 1}, "training speech": {}}[what]
+    if what == "training speech":
+        wave = 0.1 * np.random.default_rng(0).normal(size=8000)
+        soundfile.write(corpus_root / "wavs/speakers/ann/0.wav", wave, 16_000)
+    monkeypatch.setattr(fit_module, "train", never)
+    with pytest.raises(AssertionError, match="trained"):
+        fit(load_config(profile, strategy="classifier_noisy", snr_db_test=[0], **changed))
+
+
 def test_another_configuration_under_the_same_name_is_refused(profile):
     fit(load_config(profile, strategy="classifier_noisy"))
     profile.write_text(profile.read_text() + "learning_rate: 0.5\n")

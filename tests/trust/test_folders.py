@@ -284,6 +284,44 @@ def test_without_an_answer_of_git_there_is_no_commit(name, tmp_path, monkeypatch
     assert environment(load_config("smoke"))["commit"] is None
 
 
+def test_a_run_is_stale_once_the_code_that_decides_its_numbers_has_changed(tmp_path, monkeypatch):
+    if shutil.which("git") is None:
+        pytest.skip("git knows what has changed")
+    monkeypatch.setattr(commit_module, "CHECKOUT", tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+
+    def git(*arguments):
+        who = ["-c", "user.name=x", "-c", "user.email=x"]
+        answer = subprocess.run(["git", *who, "-C", tmp_path, *arguments], capture_output=True, text=True, check=True)
+        return answer.stdout.strip()
+
+    def reason(commit, **more):
+        (run / "record.json").write_text(json.dumps({"commit": commit, **more}))
+        commit_module.changed_since.cache_clear()
+        return folder_module.stale(run)
+
+    for file in ("jointlib/train.py", "jointlib/corpora/audio.py", "jointlib/runs/tables.py", "jointlib/__main__.py"):
+        put((tmp_path / file).parent, Path(file).name, "first")
+    git("init", "-q")
+    git("add", "jointlib")
+    git("commit", "-q", "-m", "first")
+    first = git("describe", "--always", "--abbrev=12")
+    assert reason(first) == ""
+    for file in ("runs/tables.py", "__main__.py"):
+        put(tmp_path / "jointlib" / file.rpartition("/")[0], Path(file).name, "other")
+    assert reason(first) == ""
+    put(tmp_path / "jointlib/corpora", "audio.py", "other")
+    assert reason(first) == f"made before jointlib/corpora/audio.py changed (commit {first})"
+    git("commit", "-q", "-a", "-m", "second")
+    second = git("describe", "--always", "--abbrev=12")
+    assert reason(second) == "" and "audio.py changed" in reason(first)
+    assert "audio.py changed" in reason(second, weights_from={"jt_alpha0.5_seed0": first})
+    assert reason(f"{second}-dirty") == f"made by code that was never committed, on top of {second}"
+    assert reason(None) == reason("--output=planted") == "made by code of no known commit"
+    assert reason("0123456789ab") == "made at commit 0123456789ab, which this checkout does not have"
+
+
 FOREIGN = {
     "a copy": (
         lambda run: shutil.copytree(run, f"{run} copy"),
