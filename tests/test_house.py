@@ -136,13 +136,15 @@ def test_nothing_that_was_sent_is_executed():
 
 def test_the_pages_show_what_was_recorded():
     record = ROOT / "results/reference"
-    results, trust = ((ROOT / "docs" / name).read_text() for name in ("results.md", "trust.md"))
+    results, trust, scale = ((ROOT / "docs" / name).read_text() for name in ("results.md", "trust.md", "scale.md"))
     shown = re.findall(r"<!-- (\S+\.md) -->\n\n(.*?)\n\n<!-- end -->", results, re.S)
     assert {"grid/tables.md", "overview.md", "dominance.md"} <= {name for name, _ in shown}
     for name, text in shown:
         assert (record / name).read_text().strip() == text, name
     counted = json.loads((record / "trust.json").read_text())
     assert counted["training"]["different"] == [] and counted["pipeline"]["different"] == []
+    slurm = json.loads((record / "slurm.json").read_text())
+    assert slurm["different"] == [] and f"out of {slurm['jobs']} jobs" in scale
     assert f"{counted['training']['kills']}, in 7 phases" in trust and str(counted["bad_inputs"]) in trust
 
 
