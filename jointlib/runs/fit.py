@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from jointlib.runs.scores import score_once
 from jointlib.strategies import STRATEGIES, Observed, freeze, parents
 from jointlib.support.command import command, command_line
 from jointlib.support.files import read_json, remove_partial, write_atomically, write_csv, write_json
+from jointlib.support.ranks import agreed, in_turn, is_first, processes, together
 from jointlib.train import Checkpoint, choose_observation, train
 
 EXAMPLE = "example:\n  jointlib train --profile quick --strategy jt --alpha 0.1 --set steps=300 'snr_db=[0, 5]'"
@@ -49,7 +51,7 @@ def fit(config: Config, data: Data | None = None) -> Path:
 
     What it starts from (separately trained parts) is trained first. Everything is written to ``NAME.partial``, with a
     checkpoint at every validation; started again, it goes on from there, and the folder is renamed when it is complete.
-    A second process that wants the same run waits for the first.
+    A second process that wants the same run waits for the first; those of torchrun make it together.
 
     Raises FileExistsError: the folder holds a run of another configuration or other data, or something that is no run.
     Raises UnusableFile: a damaged checkpoint or config.json, which stays as it is.
@@ -58,29 +60,34 @@ def fit(config: Config, data: Data | None = None) -> Path:
     """
     folder = run_folder(config)
     check_place(config)  # before anything is read
-    data = load_data(config) if data is None else replace(data, config=config)
-    if not finished(folder):
+    with in_turn():
+        data = load_data(config) if data is None else replace(data, config=config)
+    if agreed(not finished(folder)):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parents[1] / f".{folder.name}.lock"):
-            if not finished(folder):  # no other process has made it in the meantime
+        with FileLock(folder.parents[1] / f".{folder.name}.lock") if is_first() else nullcontext():
+            if agreed(not finished(folder)):  # no other process has made it in the meantime
                 _make(data, folder)
-    check_identity(folder, config, data.identity)
+    with in_turn():  # the others wait until all is written
+        check_identity(folder, config, data.identity)
     return folder
 
 
 def _make(data: Data, folder: Path) -> None:
     """All of a run, in a folder of another name until it is complete."""
     config, work = data.config, partial_folder(folder)
-    check_place(config, data.identity)
     keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    work.mkdir(exist_ok=True)
-    remove_partial(work, "|".join(map(re.escape, (*FILES, CHECKPOINT))))
-    if not finished(work):  # whole but for its name, if the last process was killed just then
+    with in_turn():
+        check_place(config, data.identity)
+        work.mkdir(exist_ok=True)
+        if is_first():
+            remove_partial(work, "|".join(map(re.escape, (*FILES, CHECKPOINT))))
+    if agreed(not finished(work)):  # whole but for its name, if the last process was killed just then
         _train_and_evaluate(data, work)
-    (work / CHECKPOINT).unlink(missing_ok=True)
-    work.replace(folder)
+    if is_first():
+        (work / CHECKPOINT).unlink(missing_ok=True)
+        work.replace(folder)
 
 
 def _train_and_evaluate(data: Data, folder: Path) -> None:
@@ -90,7 +97,8 @@ def _train_and_evaluate(data: Data, folder: Path) -> None:
     model = _initial_model(config, len(intents), origins)
     about = {"profile": config.profile, "variant": config.variant, **data.identity}
     about |= {"origins": {part: origin.name for part, origin in origins.items()}}
-    write_json(folder / "config.json", identity(config) | about)
+    if is_first():
+        write_json(folder / "config.json", identity(config) | about)
     weights, history = model.state_dict(), []
     checkpoint = Checkpoint(folder / CHECKPOINT)
     if any(parameter.requires_grad for parameter in model.parameters()):
@@ -99,6 +107,8 @@ def _train_and_evaluate(data: Data, folder: Path) -> None:
         model.load_state_dict(weights)
     elif isinstance(model, Observed):
         history = choose_observation(model, data, config)
+    if not is_first():
+        return
     described = data.described("test")
     found = evaluate(
         model, data.batches("test"), intents, described.speaker, config.tested_on, partial(score_once, config)
@@ -116,7 +126,7 @@ def _train_and_evaluate(data: Data, folder: Path) -> None:
         passes = steps / math.ceil(len(data.corpus.split("train")) / config.batch_size)
         made_of[config.run_name] = {"passes": round(passes, 3), "core_seconds": round(checkpoint.core_seconds, 1)}
     record = {"seed": config.seed, "seconds_since_last_start": round(time.time() - started, 1), "trainings": made_of}
-    record |= {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+    record |= {"parameters": sum(parameter.numel() for parameter in model.parameters()), "processes": processes()}
     write_json(folder / "record.json", record | environment(config))
 
 
@@ -146,10 +156,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, help="(default: the profile's)")
     parser.add_argument("--set", nargs="+", action="extend", metavar="NAME=VALUE", help="any other field, see below")
     given = vars(parser.parse_args(arguments))
-    folder = fit(load_config(**read_settings(given.pop("set", []), given)))
-    if remark := read_metrics(folder)["remark"]:
-        print(f"The classifier has learnt nothing: {remark}", file=sys.stderr)
-    print(folder)
+    with together():
+        folder = fit(load_config(**read_settings(given.pop("set", []), given)))
+        if is_first():
+            if remark := read_metrics(folder)["remark"]:
+                print(f"The classifier has learnt nothing: {remark}", file=sys.stderr)
+            print(folder)
 
 
 def _fields() -> str:
