@@ -156,9 +156,10 @@ class _Normalise(torch.autograd.Function):
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, batch: int, eps: float) -> tuple[Tensor, ...]:
         axes = [axis for axis in range(x.dim()) if axis != 1]
         here = torch.stack(torch.var_mean(x.to(weight.dtype), axes, correction=0))
-        found = here.new_empty(processes(), *here.shape)  # (processes, 2, C)
-        dist.all_gather_into_tensor(found, here)
-        shares = torch.tensor([[_share(batch, rank)] for rank in range(processes())]).to(found)
+        everywhere = here.new_empty(2 * processes(), x.shape[1])
+        dist.all_gather_into_tensor(everywhere, here)
+        found = everywhere.unflatten(0, (-1, 2))  # (processes, 2, C)
+        shares = here.new_tensor([[_share(batch, rank)] for rank in range(processes())])
         mean = (shares * found[:, 1]).sum(dim=0)
         var = (shares * (found[:, 0] + (found[:, 1] - mean).square())).sum(dim=0)
         ctx.save_for_backward(x, weight, mean, var)
@@ -179,5 +180,5 @@ class _Normalise(torch.autograd.Function):
         slope = -each * weight * to_weight * scale.square()
         shape = (-1, *[1] * (x.dim() - 2))  # (C, 1) or (C, 1, 1)
         shift = -each * weight * to_bias * scale - slope * mean
-        of_x = of_x.addcmul_(x, slope.view(shape).to(x.dtype)).add_(shift.view(shape))
+        of_x += torch.addcmul(shift.view(shape), x, slope.view(shape))
         return of_x, of_weight, of_bias, None, None
