@@ -19,6 +19,7 @@ from jointlib.corpora.embedded.write import ensure_embedded
 from jointlib.corpora.noises import Noises, check_disjoint
 from jointlib.support.files import write_csv, write_wav
 from jointlib.support.progress import Progress
+from jointlib.support.ranks import own
 from jointlib.train import Batch
 
 AUDIO_CACHE = ROOT / "data/cache"
@@ -70,7 +71,8 @@ class Data:
         plan = self.plan(split) if plan is None else plan
         contaminator, rows = self.contaminator(split, plan), torch.arange(len(plan)) if order is None else order
         for some in rows.split(self.config.batch_size):
-            paths, some = tuple(plan.path.iloc[some.numpy()]), some.to(self.labels.device)
+            paths = tuple(plan.path.iloc[some.numpy()])
+            some = (some if split == "test" else own(some)).to(self.labels.device)  # the first process tests alone
             noisy, clean, lengths, *_ = contaminator.mix(some)
             labels = self.labels[contaminator.utterance[some]]
             yield Batch(noisy.unsqueeze(1), clean.unsqueeze(1), labels, lengths, paths)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,8 +48,9 @@ def pack(files: Sequence[Path], cache: Path | str, title: str) -> PackedAudio:
             _write_sealed(seen, key)
     sources = _read_sources(cache, key)
     lengths = torch.tensor(sources.pop("samples").to_numpy(dtype=np.int64))
-    # mode "c": torch wants writable memory; nothing is ever written back to the file
-    samples = torch.from_numpy(np.memmap(cache / f"{key}.int16", np.int16, "c"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch would rather write to it, too, but memory may be smaller
+        samples = torch.from_numpy(np.memmap(cache / f"{key}.int16", np.int16, "r"))
     return PackedAudio(samples, lengths.cumsum(0) - lengths, lengths, sources)
 
 
