@@ -22,11 +22,13 @@ from jointlib.config import Config, identity, load_config, parent_of, read_setti
 from jointlib.corpora.batches import Data, load_data
 from jointlib.evaluate import evaluate, summarise
 from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
+from jointlib.fast_gpu import fast_gpu
 from jointlib.runs.folder import (
     CHECKPOINT,
     FILES,
     check_identity,
     check_place,
+    device_name,
     environment,
     finished,
     partial_folder,
@@ -94,7 +96,7 @@ def _train_and_evaluate(data: Data, folder: Path) -> None:
     weights, history = model.state_dict(), []
     checkpoint = Checkpoint(folder / CHECKPOINT)
     if any(parameter.requires_grad for parameter in model.parameters()):
-        name = f"{title(config.strategy, config.alpha)}, seed {config.seed}"
+        name = f"{title(config.strategy, config.alpha)}, seed {config.seed}, on {device_name(config)}"
         weights, history = train(model, data, config, checkpoint, name)
         model.load_state_dict(weights)
     elif isinstance(model, Observed):
@@ -129,9 +131,8 @@ def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) ->
     freeze(model, STRATEGIES[config.strategy].frozen)
     if config.checkpointing:
         save_memory(model)
-    if config.torch_device.type == "cpu":
-        fast_cpu(model)
-    return model.to(config.torch_device)
+    swap = fast_cpu if config.torch_device.type == "cpu" else fast_gpu
+    return swap(model).to(config.torch_device)
 
 
 @command
