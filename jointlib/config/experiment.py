@@ -203,7 +203,9 @@ class Config(BaseModel):
                 reason = "torch does not say why"
             except RuntimeError as error:
                 reason = str(error).partition("\n")[0]
-            raise ConfigError(f"device='auto': there is a GPU that torch cannot use ({reason}); device=cpu does without")
+            raise ConfigError(
+                f"device='auto': there is a GPU that torch cannot use ({reason}); device=cpu does without"
+            )
         auto = "cuda" if usable else "cpu"
         return torch.device(auto if self.device == "auto" else self.device)
 
