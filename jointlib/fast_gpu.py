@@ -1,9 +1,9 @@
 """fast_gpu(model): the same network with the same weights, its layers replaced by what a GPU and torch.compile do well.
 
 All are (B, C, T) stored as (B, T, C), channels side by side: so the matrix units take convolutions without a copy, and
-one with a single tap is one matrix product. Between products numbers are kept as they come (under autocast in
-bfloat16), and sums are taken in float32. What torch's own layers cost there is estimated in docs/scale.md; no GPU has
-been measured yet.
+one with a single tap is one matrix product. What lies between products is left to the compiler, which makes a kernel
+of it that writes no slope's gradient per element, and reduces an utterance with many blocks of threads; so there are no
+autograd functions of our own here (compiled by torch 2.11, those tried lost gradients). No GPU has been measured yet.
 """
 
 import torch
@@ -11,11 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jointlib.waveunet import ConvBlock, Decimate, Join, Upsample
-
-
-def _exact(x: Tensor) -> Tensor:
-    """In float32, or as they are where they are finer."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class ProductConv(nn.Conv1d):
@@ -55,49 +50,11 @@ class ImageConvBlock(ConvBlock):
 
 
 class GlobalNorm(nn.GroupNorm):
-    """Of one group. Autocast would have torch's own write float32, and one block of threads reduce an utterance."""
+    """In and out as the numbers come, with sums in float32; autocast would have it write float32."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return _Normalise.apply(x, self.weight, self.bias, self.eps)
-
-
-class _Normalise(torch.autograd.Function):
-    """Keeps its input, as it came, and two numbers an utterance."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
-        variance, mean = torch.var_mean(_exact(x), (1, 2), correction=0, keepdim=True)
-        scale = (variance + eps).rsqrt()
-        ctx.save_for_backward(x, gain, mean, scale)
-        return ((_exact(x) - mean) * scale * gain[:, None] + bias[:, None]).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        x, gain, mean, scale = ctx.saved_tensors
-        normal, gradient = (_exact(x) - mean) * scale, _exact(gradient)
-        along = gradient * gain[:, None]
-        of_x = along - along.mean((1, 2), keepdim=True) - normal * (along * normal).mean((1, 2), keepdim=True)
-        return (scale * of_x).to(x.dtype), (gradient * normal).sum((0, 2)), gradient.sum((0, 2)), None
-
-
-class OneSlope(nn.PReLU):
-    """With one slope, whose gradient torch's own writes per element, in order to sum it."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _Activate.apply(x, self.weight)
-
-
-class _Activate(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x: Tensor, slope: Tensor) -> Tensor:
-        ctx.save_for_backward(x, slope)
-        return torch.where(x > 0, x, slope.to(x.dtype) * x)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        x, slope = ctx.saved_tensors
-        of_slope = (_exact(gradient) * x.clamp(max=0)).sum().view(1)
-        return torch.where(x > 0, gradient, slope.to(x.dtype) * gradient), of_slope
+        with torch.autocast(x.device.type, enabled=False):
+            return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
 
 
 class RowsDecimate(Decimate):
@@ -131,7 +88,6 @@ _SWAPS: dict[type[nn.Module], type[nn.Module]] = {
     nn.BatchNorm1d: nn.BatchNorm2d,  # inside ImageConvBlock, which gives it four axes
     ConvBlock: ImageConvBlock,
     nn.GroupNorm: GlobalNorm,
-    nn.PReLU: OneSlope,
     Decimate: RowsDecimate,
     Join: RowsJoin,
     Upsample: RowsUpsample,
