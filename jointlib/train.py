@@ -39,10 +39,9 @@ class Batch(NamedTuple):
 
 
 def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: "Config") -> State:
-    """One step of the optimiser on one batch.
+    """One step of the optimiser on one batch; none is made where the loss or its gradient is not finite.
 
     Returns: The loss terms before the step, the gradient's norm, and whether it was clipped (1 or 0), as scalars.
-    Raises FloatingPointError: the loss or its gradient is not finite; no step was made.
     """
     wave = getattr(batch, config.trained_on)  # (B, 1, T)
     bf16 = wave.device.type == "cuda" if config.bf16 is None else config.bf16
@@ -54,8 +53,8 @@ def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer,
     weighted_sum(terms, config.alpha, config.enhancement_loss).backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
     terms |= {"gradient_norm": norm, "clipped": (norm > config.clip_norm).float()}
-    if not sum(terms.values()).isfinite():  # one number, so that a GPU is waited for once
-        raise FloatingPointError(", ".join(f"{name} is {term.item():.4g}" for name, term in terms.items()))
+    # Asking a GPU whether all is finite would be to wait for it. The fused step asks itself, and leaves all as it was.
+    optimizer.found_inf = sum(terms.values()).isfinite().logical_not().float()
     optimizer.step()
     return {name: term.detach() for name, term in terms.items()}
 
@@ -166,18 +165,30 @@ def choose_observation(model: nn.Module, data: Any, config: "Config") -> History
 def _train_steps(
     model: nn.Module, batches: Iterator[Batch], steps: range, optimizer: Any, config: "Config", progress: Progress
 ) -> dict[str, float]:
-    """Some steps and, for each term, the mean over their utterances."""
-    done = []
+    """Some steps and, for each term, the mean over their utterances; FloatingPointError names the first not finite."""
+    done, unchecked = [], []
     for step, batch in zip(steps, islice(batches, len(steps)), strict=True):
+        rate = learning_rate(config, step / config.own_steps)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step / config.own_steps)
-        try:
-            done.append((train_step(model, batch, optimizer, config), len(batch.paths)))
-        except FloatingPointError as error:
-            where = f"step {step}, learning rate {optimizer.param_groups[0]['lr']:.4g}"
-            raise FloatingPointError(f"{where}: {error}. Utterances: {', '.join(batch.paths)}") from error
+            group["lr"] = rate
+        done.append((train_step(model, batch, optimizer, config), len(batch.paths)))
+        unchecked.append((f"step {step}, learning rate {rate:.4g}", done[-1][0], batch.paths))
+        # A CPU tells at once. A GPU is asked when it is waited for anyway, before the validation: what it computes
+        # after a step that was left out is lost, at most `validate_every` steps, but no weight and no checkpoint.
+        if not batch.noisy.is_cuda or step == steps[-1]:
+            _check_finite(unchecked)
+            unchecked.clear()
         progress.update()
     return _means(done, "train")
+
+
+def _check_finite(steps: list[tuple[str, State, tuple[str, ...]]]) -> None:
+    """Raise FloatingPointError for the first of some steps with a term that is not finite: where, terms, utterances."""
+    finite = torch.stack([sum(terms.values()) for _, terms, _ in steps]).isfinite().tolist()
+    if not all(finite):
+        where, terms, paths = steps[finite.index(False)]
+        values = ", ".join(f"{name} is {term.item():.4g}" for name, term in terms.items())
+        raise FloatingPointError(f"{where}: {values}. Utterances: {', '.join(paths)}")
 
 
 def _copy(model: nn.Module) -> State:

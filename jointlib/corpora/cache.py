@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from jointlib.corpora.audio import read_channels, resample
 from jointlib.corpora.packed import PackedAudio
 from jointlib.support.files import remove_partial, replacing, write_atomically
 from jointlib.support.progress import Progress
+from jointlib.support.workers import cores
 
 SILENCE = 1e-4  # RMS, -80 dBFS: at 16 bits hardly more than the last one
 TAIL = 160_000  # samples of silence behind the last file, so that clips of it need no copy of the rest
@@ -89,7 +89,7 @@ def _read_sealed(file: Path) -> str:
 
 def _threaded(function: Callable[[Path], Any], files: Sequence[Path]) -> Iterator[Any]:
     """`function` of every file, in order; decoding and hashing release the interpreter, so threads fill the cores."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(files), 256):  # so that little is decoded and not yet written
             yield from pool.map(function, files[start : start + 256])
 

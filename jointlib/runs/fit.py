@@ -23,12 +23,14 @@ from jointlib.config import Config, identity, load_config, parent_of, read_setti
 from jointlib.corpora.batches import Data, load_data
 from jointlib.evaluate import evaluate, summarise
 from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
+from jointlib.fast_gpu import fast_gpu
 from jointlib.runs.card import CARD, write_card
 from jointlib.runs.folder import (
     CHECKPOINT,
     FILES,
     check_identity,
     check_place,
+    device_name,
     environment,
     finished,
     partial_folder,
@@ -128,7 +130,7 @@ def _train(model: nn.Module, data: Data, folder: Path, origins: Mapping[str, Pat
     """Leave the selected weights in the model and history.csv in the folder; what all trainings behind it cost."""
     config, checkpoint, history = data.config, Checkpoint(folder / CHECKPOINT), []
     if any(parameter.requires_grad for parameter in model.parameters()):
-        name = f"{title(config.strategy, config.alpha)}, seed {config.seed}"
+        name = f"{title(config.strategy, config.alpha)}, seed {config.seed}, on {device_name(config)}"
         weights, history = train(model, data, config, checkpoint, name)
         model.load_state_dict(weights)
     elif isinstance(model, Observed):
@@ -172,9 +174,8 @@ def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) ->
     freeze(model, STRATEGIES[config.strategy].frozen)
     if config.checkpointing:
         save_memory(model)
-    if config.torch_device.type == "cpu":
-        fast_cpu(model)
-    return model.to(config.torch_device)
+    swap = fast_cpu if config.torch_device.type == "cpu" else fast_gpu
+    return swap(model).to(config.torch_device)
 
 
 @command
