@@ -1,19 +1,14 @@
 """``python -m benchmarks.exercises``: train what the notebooks' exercises ask for, and record what they say to expect.
 
-In results/reference: exercises.csv, the runs; by_condition.csv, two classifiers of quick by SNR and by noise type;
-by_strength.csv, two models of quick with the noisy input added back.
+In results/reference: exercises.csv, the runs; by_condition.csv, two classifiers of quick by SNR and by noise type.
 """
 
 import pandas as pd
-import torch
 
 from benchmarks.reference import TARGET, recorded
-from jointlib.audition import sounds
 from jointlib.config import load_config
-from jointlib.corpora.batches import load_data
 from jointlib.runs.fit import fit
 from jointlib.runs.folder import list_runs
-from jointlib.runs.run import load_run
 from jointlib.runs.scores import read_run
 from jointlib.support.files import write_csv
 
@@ -34,24 +29,8 @@ def by_condition(strategy: str) -> pd.DataFrame:
     return pd.concat(means, keys=["snr_db", "noise_type", "all"], names=["by"]).reset_index().assign(strategy=strategy)
 
 
-def by_strength(strategy: str) -> pd.DataFrame:
-    """What a strategy's run of the profile understands of the test utterances at each of five strengths, and the mean
-    cosine between its residual and clean speech."""
-    config = load_config(PROFILE, strategy=strategy)
-    data, run, strengths = load_data(config), load_run(fit(config)), torch.linspace(0, 1, 5)
-    right, cosines = [], []
-    for row in range(len(data.plan("test"))):
-        example = data.example(row)
-        made = sounds.enhance(run, example.noisy)
-        right.append([intent == example.about.intent for _, intent, _ in sounds.sweep(made, strengths)])
-        cosines.append(torch.cosine_similarity(example.noisy - made.wave, example.clean, dim=0).item())
-    about = {"strategy": strategy, "strength": strengths, "correct": torch.tensor(right).float().mean(dim=0)}
-    return pd.DataFrame(about | {"cosine_of_residual": sum(cosines) / len(cosines)})
-
-
 if __name__ == "__main__":
     folders = [fit(load_config(PROFILE, **run)) for run in RUNS]
     runs = list_runs(load_config(PROFILE).folder)
     write_csv(TARGET / "exercises.csv", recorded(runs[runs.folder.isin(folders)]))
-    write_csv(TARGET / "by_strength.csv", pd.concat(map(by_strength, ("jt", "protected"))))
     write_csv(TARGET / "by_condition.csv", pd.concat(map(by_condition, ("classifier_clean", "classifier_noisy"))))

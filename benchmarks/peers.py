@@ -179,12 +179,11 @@ def prepared(name: str, waves: list[np.ndarray]) -> Enhance:
 
 
 def on_demand(config: Config) -> dict[str, Enhance]:
-    """Every installed peer by name; it is loaded, and its delay found on test utterances, when it is first used."""
+    """Every installed peer by name; it is loaded, and its delay found on a test utterance, when it is first used."""
 
     @cache
     def ready(name: str) -> Enhance:
-        data = load_data(config)
-        return prepared(name, [data.example(row).noisy.numpy() for row in range(min(5, len(data.plan("test"))))])
+        return prepared(name, [load_data(config).example(0).noisy.numpy()])
 
     def enhance(name: str, wave: np.ndarray) -> np.ndarray:
         return ready(name)(wave)

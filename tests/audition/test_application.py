@@ -59,6 +59,7 @@ def test_it_opens_with_a_planned_utterance(app):
 
 def test_each_control_changes_what_it_should(app):
     controls = app.controls
+    controls.snr_db.value = 5
     before = channel(app, "noisy")
     for _ in range(5):
         controls.another.click()

@@ -111,6 +111,7 @@ def page(browser, folder):
     command += [f"--IdentityProvider.token={token}"]
     with _served(command, folder, f"/api?token={token}") as address:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(180_000)  # a busy machine needs it
         problems = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.add_init_script(TAP)
