@@ -78,14 +78,15 @@ def survey():
     if not RUNS.is_dir():
         return
     read = load_data(BASE.replace(device="cpu")).identity
-    made = [cell for cell in CELLS.values() if finished(run_folder(cell))]
+    made, trained, reasons = 0, 0, defaultdict(list)
     for cell in CELLS.values():
         check_place(cell, read)  # nor an edited corpus
-    trained = [cell for cell in CELLS.values() if cell not in made and trained_before(cell, read)]
-    print(f"{len(CELLS)} cells: {len(made)} made, {len(trained)} only to be evaluated anew", file=sys.stderr)
-    reasons = defaultdict(list)
-    for cell in made:
-        reasons[stale(run_folder(cell))].append(cell.run_name)
+        if finished(run_folder(cell)):
+            made += 1
+            reasons[stale(run_folder(cell))].append(cell.run_name)
+        else:
+            trained += trained_before(cell, read) is not None
+    print(f"{len(CELLS)} cells: {made} made, {trained} only to be evaluated anew", file=sys.stderr)
     for reason in sorted(filter(None, reasons)):
         remedy = "to have them made anew, move them away"
         print(f"Stale, {reason}: {', '.join(reasons[reason])}; {remedy}", file=sys.stderr)

@@ -1,6 +1,5 @@
 """``python -m benchmarks``: everything about speed on a CPU; results/reference/benchmarks.json and benchmarks.png."""
 
-import os
 import platform
 import time
 from typing import Any
@@ -15,6 +14,7 @@ from benchmarks.reference import TARGET, write_between
 from jointlib.config import CHECKOUT
 from jointlib.runs.figures import use_style
 from jointlib.support.files import write_json
+from jointlib.support.workers import cores
 
 PARTS = {
     "step": step.measure,
@@ -86,7 +86,7 @@ def _corpora(axis: Axes, points: list[dict[str, float]]) -> None:
 
 def main() -> None:
     """Measure, print how long each part took, write."""
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    machine = f"{cores()} cores, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
     measured: dict[str, Any] = {"machine": f"{machine}, torch {torch.__version__}"}
     for name, measure in PARTS.items():
         started = time.perf_counter()

@@ -9,7 +9,7 @@ output is aligned. Writes peers.csv and peers.md into results/reference and show
 import argparse
 import ctypes
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from typing import NamedTuple
 
@@ -168,13 +168,27 @@ def delay_of(enhance: Enhance, waves: list[np.ndarray]) -> int:
 
 
 def installed(package: str) -> bool:
-    """Whether a package is there; what is not is told."""
-    try:
-        metadata.version(package)
-    except metadata.PackageNotFoundError:
-        print(f"left out: {package} is not installed (benchmarks/README.md says how)")
-        return False
-    return True
+    """Whether a package is there."""
+    return any(metadata.distributions(name=package))
+
+
+def prepared(name: str, waves: list[np.ndarray]) -> Enhance:
+    """A peer, warm and on time, as found on some waves."""
+    enhance = PEERS[name][1]()
+    return warmed(enhance, delay_of(enhance, waves))
+
+
+def on_demand(config: Config) -> dict[str, Enhance]:
+    """Every installed peer by name; it is loaded, and its delay found on a test utterance, when it is first used."""
+
+    @cache
+    def ready(name: str) -> Enhance:
+        return prepared(name, [load_data(config).example(0).noisy.numpy()])
+
+    def enhance(name: str, wave: np.ndarray) -> np.ndarray:
+        return ready(name)(wave)
+
+    return {name: partial(enhance, name) for name, (package, _) in PEERS.items() if installed(package)}
 
 
 class Contestant(NamedTuple):
@@ -187,10 +201,9 @@ class Contestant(NamedTuple):
 def contestants(config: Config, waves: list[np.ndarray]) -> dict[str, list[Contestant]]:
     """The noisy input as it is, every installed peer, and every finished run of `OURS`, the seeds of one together."""
     found = {"Noisy, unprocessed": [Contestant(lambda wave: wave)]}
-    for name, (package, make) in PEERS.items():
+    for name, (package, _) in PEERS.items():
         if installed(package):
-            enhance = make()
-            found[name] = [Contestant(warmed(enhance, delay_of(enhance, waves)))]
+            found[name] = [Contestant(prepared(name, waves))]
     for strategy in OURS:
         cells = [config.replace(strategy=strategy, alpha=ALPHA, seed=seed) for seed in config.seeds]
         cells = [cell for cell in cells if finished(run_folder(cell))]
@@ -274,9 +287,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("profile", nargs="?", default="beyond", help="whose corpus and runs (default: beyond)")
     config = load_config(parser.parse_args().profile)
+    packages = {package for package, _ in PEERS.values()} | {"speechmos", "onnxruntime"}
+    for package in sorted(name for name in packages if not installed(name)):
+        print(f"left out: {package} is not installed (benchmarks/README.md says how)")
     table = measure(config)
     write_csv(TARGET / "peers.csv", table)
-    packages = {package for package, _ in PEERS.values()} | {"speechmos", "onnxruntime"}
     versions = {name: metadata.version(name) for name in sorted(packages) if installed(name)}
     write_json(TARGET / "peers.json", {"profile": config.profile, "peers": versions, **environment(config)})
     write_atomically(TARGET / "peers.md", f"{shown(table)}\n".encode())

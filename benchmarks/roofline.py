@@ -2,8 +2,8 @@
 
 Floating-point operations are those of convolutions and matrix products, counted by torch forward. Bytes are those that
 must pass through memory if every layer reads its input and writes its output once: what fusing within a layer cannot
-spare. Both are taken three times, for forward and twice as much backward. (Counted backward, torch forgets the groups
-of a depthwise convolution.) Peak rates are measured on the device itself.
+spare; on a GPU as it trains, under autocast. Both are taken three times, for forward and twice as much backward.
+(Counted backward, torch forgets the groups of a depthwise convolution.) Peak rates are measured on the device itself.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.step import BATCHES, CLASSES
 from jointlib.config import Config
 from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
+from jointlib.fast_gpu import fast_gpu, swap_for_gpu
 from jointlib.runs.run import build_network
 from jointlib.train import Batch, build_optimizer, train_step
 
@@ -48,8 +49,8 @@ def peaks(device: torch.device) -> tuple[float, float]:
     return max(of_convolution, product), 8 * len(large) / fastest(lambda: large.add_(1), device)
 
 
-def count(model: nn.Module, noisy: torch.Tensor) -> tuple[float, float]:
-    """Floating-point operations and bytes of a step, without the optimiser's."""
+def count(model: nn.Module, noisy: torch.Tensor, bf16: bool | None = None) -> tuple[float, float]:
+    """Floating-point operations and bytes of a step, without the optimiser's, as it is trained; `bf16` as in Config."""
     moved = 0
 
     def tally(_module: nn.Module, inputs: tuple, output: object) -> None:
@@ -59,7 +60,8 @@ def count(model: nn.Module, noisy: torch.Tensor) -> tuple[float, float]:
 
     layers = [module for module in model.modules() if not list(module.children())]
     hooks = [module.register_forward_hook(tally) for module in layers]
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    bf16 = torch.autocast(noisy.device.type, torch.bfloat16, enabled=noisy.is_cuda if bf16 is None else bf16)
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), bf16:
         model(noisy)
     for hook in hooks:
         hook.remove()
@@ -76,12 +78,14 @@ def measure(device: str = "cpu", threads: int = 1, steps: int = 2) -> pd.DataFra
         size = size if place.type == "cpu" else 32
         config = Config(profile="full", strategy=name)
         model = build_network(config, CLASSES).train().to(place)
-        model = fast_cpu(model) if place.type == "cpu" else model
+        model = (fast_cpu if place.type == "cpu" else swap_for_gpu)(model)
         noisy, clean = 0.1 * torch.randn(2, size, 1, config.clip_samples, device=place)
         labels = torch.arange(size, device=place) % CLASSES
         batch = Batch(noisy, clean, labels, labels, ("",) * size)
         optimizer = build_optimizer(model, config)
         flops, moved = (number / size for number in count(model, noisy))
+        if place.type == "cuda":
+            fast_gpu(model)
         train_step(model, batch, optimizer, config)
         taken = fastest(lambda: train_step(model, batch, optimizer, config), place, steps) / size  # noqa: B023
         rows[name] = {"batch": size, "GFLOP": flops / 1e9, "GB": moved / 1e9, "measured (s)": taken}

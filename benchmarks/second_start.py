@@ -1,7 +1,6 @@
 """How long a corpus of the size of Fluent Speech Commands takes to examine, to read anew, and from the cache: JSON."""
 
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import soundfile
 
 from jointlib.corpora.corpus import Corpus
 from jointlib.corpora.doctor import examine
+from jointlib.support.workers import cores
 
 UTTERANCES, SECONDS = 30_043, 2.3
 
@@ -49,7 +49,7 @@ if __name__ == "__main__":
         measured = {
             "utterances": UTTERANCES,
             "hours": round(UTTERANCES * SECONDS / 3600, 1),
-            "cores": os.cpu_count(),
+            "cores": cores(),
             "examined_s": seconds(lambda: examine(root)),
             "examined_again_s": seconds(lambda: examine(root)),
             "read_from_cache_s": seconds(lambda: Corpus.read(root)),

@@ -1,6 +1,5 @@
 """What a network is worth, utterance by utterance: its reading of the intent, and PESQ, STOI and other metrics."""
 
-import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from jointlib import SAMPLE_RATE
 from jointlib.support.progress import Progress
-from jointlib.support.workers import fresh_processes
+from jointlib.support.workers import cores, fresh_processes
 from jointlib.train import Batch
 
 QUALITY = ("pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr", "lsd", "mse")
@@ -112,7 +111,7 @@ def quality(pair: tuple[np.ndarray, np.ndarray], metrics: tuple[str, ...] = QUAL
 def score(pairs: Pairs, workers: int | None, title: str, metrics: tuple[str, ...] = QUALITY) -> pd.DataFrame:
     """`quality` of every (clean, estimate), in `workers` processes (None: one per core), in the pairs' order."""
     scored = partial(quality, metrics=metrics)
-    workers = workers or os.cpu_count() or 1
+    workers = workers or cores()
     with Progress(len(pairs), title) as progress:
         if workers == 1:
             return pd.DataFrame(progress.over(map(scored, pairs)))

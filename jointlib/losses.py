@@ -41,7 +41,7 @@ def spectrum(enhanced: Tensor, clean: Tensor) -> Tensor:
 
 def _compressed(wave: Tensor, window: int) -> Tensor:
     """Magnitudes of (B, 1, T) to the power 0.3: (B, bins, F)."""
-    hann = torch.hann_window(window, device=wave.device)
+    hann = torch.hann_window(window, device=wave.device, dtype=wave.dtype)
     bins = torch.stft(wave.squeeze(1), window, window // 4, window=hann, pad_mode="constant", return_complex=True)
     return (bins.real.square() + bins.imag.square() + _EPS) ** 0.15
 
@@ -71,9 +71,9 @@ def loss_terms(
     if enhanced is not None:
         for name in PAPER | loss:
             with_bank = (filterbank,) if name == "mimic" else ()
-            terms[name] = TERMS[name](enhanced.float(), clean, *with_bank)
+            terms[name] = TERMS[name](enhanced.to(clean.dtype), clean, *with_bank)
     if logits is not None:
-        terms["cross_entropy"] = F.cross_entropy(logits.float(), labels)
+        terms["cross_entropy"] = F.cross_entropy(logits.to(clean.dtype), labels)
     return terms
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jointlib.tcn import ResidualBlock, global_layer_norm
+from jointlib.tcn import ResidualBlock, as_they_are, global_layer_norm
 
 
 def fourier_filters(window: int, hop: int) -> tuple[Tensor, Tensor]:
@@ -71,8 +71,10 @@ class MaskNet(nn.Module):
         length = noisy.shape[-1]
         padded = F.pad(noisy, (0, -length % self.stride))
         level = padded.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(1e-8)
-        cosine, sine = self.analysis(padded / level).chunk(2, dim=1)  # (B, bins, F) each
+        with as_they_are(padded):
+            cosine, sine = self.analysis(padded / level).chunk(2, dim=1)  # (B, bins, F) each
         features = self.features((cosine.square() + sine.square() + self.floor).log())
         mask = torch.sigmoid(self.mask(features) + 1)  # + 1: at first most of the wave passes
-        enhanced = self.synthesis(torch.cat([mask * cosine, mask * sine], dim=1)) * level
+        with as_they_are(padded):
+            enhanced = self.synthesis(torch.cat([mask * cosine, mask * sine], dim=1)) * level
         return enhanced[..., :length], features

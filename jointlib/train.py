@@ -18,6 +18,7 @@ from jointlib.losses import loss_terms, weighted_sum
 from jointlib.strategies import set_training
 from jointlib.support.files import UnusableFile, write_atomically
 from jointlib.support.progress import Progress
+from jointlib.support.ranks import batch_of, is_first, over_batch, parallel, total
 from jointlib.tcn import Filterbank
 
 if TYPE_CHECKING:  # any object with the same attributes will do
@@ -34,26 +35,26 @@ class Batch(NamedTuple):
     clean: Tensor  # (B, 1, T)
     labels: Tensor  # (B,)
     lengths: Tensor  # (B,), in samples, before padding
-    paths: tuple[str, ...]  # of the utterances
+    paths: tuple[str, ...]  # of the utterances; of all processes', where several train
 
 
 def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: "Config") -> State:
-    """One step of the optimiser on one batch.
+    """One step of the optimiser on one batch; none is made where the loss or its gradient is not finite.
 
     Returns: The loss terms before the step, the gradient's norm, and whether it was clipped (1 or 0), as scalars.
-    Raises FloatingPointError: the loss or its gradient is not finite; no step was made.
     """
     wave = getattr(batch, config.trained_on)  # (B, 1, T)
     bf16 = wave.device.type == "cuda" if config.bf16 is None else config.bf16
-    with torch.autocast(wave.device.type, torch.bfloat16, enabled=bf16):
+    with torch.autocast(wave.device.type, torch.bfloat16, enabled=bf16), batch_of(len(batch.paths)):
         output = model(wave)
     terms = loss_terms(*output, batch.clean, batch.labels, config.enhancement_loss, filterbank(model))
+    terms = over_batch(terms, len(batch.paths))
     optimizer.zero_grad(set_to_none=True)
     weighted_sum(terms, config.alpha, config.enhancement_loss).backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
     terms |= {"gradient_norm": norm, "clipped": (norm > config.clip_norm).float()}
-    if not sum(terms.values()).isfinite():  # one number, so that a GPU is waited for once
-        raise FloatingPointError(", ".join(f"{name} is {term.item():.4g}" for name, term in terms.items()))
+    # Asking a GPU whether all is finite would be to wait for it. The fused step asks itself, and leaves all as it was.
+    optimizer.found_inf = sum(terms.values()).isfinite().logical_not().float()
     optimizer.step()
     return {name: term.detach() for name, term in terms.items()}
 
@@ -74,7 +75,8 @@ def validate(model: nn.Module, batches: Iterable[Batch], config: "Config") -> di
         terms["loss"] = weighted_sum(terms, config.alpha, config.enhancement_loss)
         if output.logits is not None:
             terms["accuracy"] = (output.logits.argmax(dim=1) == batch.labels).float().mean()
-        done.append(({name: term.double() for name, term in terms.items()}, len(batch.labels)))
+        terms = over_batch(terms, len(batch.paths))
+        done.append(({name: term.double() for name, term in terms.items()}, len(batch.paths)))
     found = _means(done, "valid")
     if not math.isfinite(found["valid_loss"]):
         raise FloatingPointError(f"validation: the loss is {found['valid_loss']}")
@@ -122,13 +124,15 @@ def train(model: nn.Module, data: Any, config: "Config", checkpoint: "Checkpoint
     optimizer = build_optimizer(model, config)
     best, history = checkpoint.load(model, optimizer) if checkpoint.file.exists() else (_copy(model), [])
     step = history[-1]["step"] if history else 0
-    started = time.process_time() - checkpoint.core_seconds
+    network = parallel(model)
+    started, before = time.process_time(), checkpoint.core_seconds
     batches = data.train_batches(step)
     with Progress(config.own_steps, title, done=step) as progress:
         while step < config.own_steps and len(history) - 1 - selected(history, config.select) < config.patience:
             steps = range(step, min(step + config.validate_every, config.own_steps))
             try:
-                row = _train_steps(model, batches, steps, optimizer, config, progress)
+                set_training(model)
+                row = _train_steps(network, batches, steps, optimizer, config, progress)
                 row |= validate(model, data.batches("valid"), config)
             except FloatingPointError as error:
                 kept = f"{checkpoint.file}, after step {step}" if history else "none yet"
@@ -139,8 +143,9 @@ def train(model: nn.Module, data: Any, config: "Config", checkpoint: "Checkpoint
             history[-1]["selected"] = selected(history, config.select) == len(history) - 1
             if history[-1]["selected"]:
                 best = _copy(model)
-            checkpoint.core_seconds = time.process_time() - started
-            checkpoint.save(model, best, optimizer, history)
+            checkpoint.core_seconds = before + total(time.process_time() - started)
+            if is_first():
+                checkpoint.save(model, best, optimizer, history)
             shown = " ".join(f"{name[6:]} {row[name]:.3g}" for name in row if name.startswith("valid_"))
             progress.set_postfix_str(shown, refresh=False)
     return best, history
@@ -160,19 +165,30 @@ def choose_observation(model: nn.Module, data: Any, config: "Config") -> History
 def _train_steps(
     model: nn.Module, batches: Iterator[Batch], steps: range, optimizer: Any, config: "Config", progress: Progress
 ) -> dict[str, float]:
-    """Some steps and, for each term, the mean over their utterances."""
-    set_training(model)
-    done = []
+    """Some steps and, for each term, the mean over their utterances; FloatingPointError names the first not finite."""
+    done, unchecked = [], []
     for step, batch in zip(steps, islice(batches, len(steps)), strict=True):
+        rate = learning_rate(config, step / config.own_steps)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step / config.own_steps)
-        try:
-            done.append((train_step(model, batch, optimizer, config), len(batch.labels)))
-        except FloatingPointError as error:
-            where = f"step {step}, learning rate {optimizer.param_groups[0]['lr']:.4g}"
-            raise FloatingPointError(f"{where}: {error}. Utterances: {', '.join(batch.paths)}") from error
+            group["lr"] = rate
+        done.append((train_step(model, batch, optimizer, config), len(batch.paths)))
+        unchecked.append((f"step {step}, learning rate {rate:.4g}", done[-1][0], batch.paths))
+        # A CPU tells at once. A GPU is asked when it is waited for anyway, before the validation: what it computes
+        # after a step that was left out is lost, at most `validate_every` steps, but no weight and no checkpoint.
+        if not batch.noisy.is_cuda or step == steps[-1]:
+            _check_finite(unchecked)
+            unchecked.clear()
         progress.update()
     return _means(done, "train")
+
+
+def _check_finite(steps: list[tuple[str, State, tuple[str, ...]]]) -> None:
+    """Raise FloatingPointError for the first of some steps with a term that is not finite: where, terms, utterances."""
+    finite = torch.stack([sum(terms.values()) for _, terms, _ in steps]).isfinite().tolist()
+    if not all(finite):
+        where, terms, paths = steps[finite.index(False)]
+        values = ", ".join(f"{name} is {term.item():.4g}" for name, term in terms.items())
+        raise FloatingPointError(f"{where}: {values}. Utterances: {', '.join(paths)}")
 
 
 def _copy(model: nn.Module) -> State:

@@ -124,4 +124,6 @@ class WaveUNet(nn.Module):
         bottleneck = hidden = self.middle(hidden)  # (B, C, F)
         for upsample, up in zip(self.upsample, self.decoder, strict=True):
             hidden = up(self.join(upsample(hidden), skips.pop()))
-        return self.head(self.join(hidden, wave)), bottleneck
+        joined = self.join(hidden, wave)
+        with torch.autocast(wave.device.type, enabled=False):  # a wave wants more than the eight bits of bfloat16
+            return self.head(joined), bottleneck

@@ -1,8 +1,10 @@
 """The audition in a notebook: what follows from each control. What is computed is in `sounds`."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,17 +18,27 @@ from jointlib.config import Config, parent_of
 from jointlib.corpora.batches import Data, load_data
 from jointlib.evaluate import quality
 from jointlib.runs.folder import run_folder, titled_runs
+from jointlib.runs.run import Run
 
 
 class Audition(Application):
     """Listen to, look at and measure what two finished runs make of a sound, in JupyterLab or Voila.
 
     `config` names corpus, test noises and results. At first `run_a` and `run_b` are chosen, if they are finished, and
-    `utterance` (row of the test split) at `snr_db`. Each step calls the next: choose, draw_noise, enhance, show;
-    `measure` follows when the controls are at rest.
+    `utterance` (row of the test plan; None: the `telling_row` of the two) at `snr_db` (None: the plan's). `others` are
+    offered beside the runs, by name. Each step calls the next: choose, draw_noise, enhance, show; `measure` follows
+    when the controls are at rest.
     """
 
-    def __init__(self, config: Config, run_a: str = "", run_b: str = "", utterance: int = 0, snr_db: float = 5.0):
+    def __init__(
+        self,
+        config: Config,
+        run_a: str = "",
+        run_b: str = "",
+        utterance: int | None = None,
+        snr_db: float | None = None,
+        others: Mapping[str, sounds.Enhancer] | None = None,
+    ):
         super().__init__()
         self.config, self._rng = config, np.random.default_rng(0)
         self.data: Data | None = None
@@ -37,9 +49,9 @@ class Audition(Application):
         titles, runs = titled_runs(config.folder.parent), config.folder / "runs"
         folders = [runs / run_a, runs / run_b, run_folder(parent_of(config, "classifier_clean"))]
         source = SoundInput(self.receive, partial(self.say, problem=True))
-        self.controls = controls = Controls(source, titles, folders, snr_db)
+        self.controls = controls = Controls(source, titles, others or {}, folders)
         self.children = (controls.cards[0], self.status, *controls.cards[1:])
-        self.attempt(partial(self._open, utterance))
+        self.attempt(partial(self._open, folders[:2], utterance, snr_db))
         self.on(self.choose, controls.utterance)
         self.on(self._choose_at_random, controls.random)
         self.on(self.draw_noise, controls.noise, controls.another)
@@ -53,14 +65,16 @@ class Audition(Application):
         if not titles:
             self.say(f"No finished run in {config.folder.parent} yet: train some with make reproduce.", problem=True)
 
-    def _open(self, utterance: int) -> None:
+    def _open(self, folders: list[Path], utterance: int | None, snr_db: float | None) -> None:
         self.data = load_data(self.config)
         self.controls.offer(self.data)
         plan = self.data.plan("test")
+        utterance = sounds.telling_row(plan, *folders) if utterance is None else utterance
         if not 0 <= utterance < len(plan):
             raise sounds.SoundError(f"There is no utterance {utterance}: the test split has 0 to {len(plan) - 1}.")
         planned = plan.iloc[utterance]
         self.controls.noise.value, self.controls.utterance.value = planned.noise_type, int(planned.utterance)
+        self.controls.snr_db.value = planned.snr_db if snr_db is None else snr_db
         self.choose()
         self.excerpt = planned[["noise", "noise_file", "offset"]].to_dict()
         self.enhance()
@@ -104,14 +118,15 @@ class Audition(Application):
         if excerpt:
             noise = self.data.noises["test"].stretch(excerpt["noise"], excerpt["offset"], len(self.speech))
         self.clean, noisy = sounds.contaminate(self.speech, noise, controls.snr_db.value, self.config.mixer)
-        *runs, self.listener = (
-            sounds.open_run(control.value, self.config.torch_device) if control.value else None
-            for control in (*controls.runs.values(), controls.listener)
-        )
-        runs = {lane: run for lane, run in zip("AB", runs, strict=True) if run is not None}
+        chosen = {lane: control.value for lane, control in controls.runs.items() if control.value}
+        runs = {lane: value if callable(value) else self._run(value) for lane, value in chosen.items()}
+        self.listener = self._run(controls.listener.value) if controls.listener.value else None
         self.enhanced = {lane: sounds.enhance(run, noisy, self.listener) for lane, run in runs.items()}
         self.noisy, self.sweeps = noisy, {}
         self.show()
+
+    def _run(self, folder: Path) -> Run:
+        return sounds.open_run(folder, self.config.torch_device)
 
     def show(self) -> None:
         """Hand the channels at the chosen strength to the player, and show how they are classified."""
@@ -159,6 +174,6 @@ class Audition(Application):
         folder = self.config.summary / "audition" / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         about = {"source": self.name, "intent": self.controls.truth.value or None, "noise": self.excerpt}
         about |= {"snr_db": self.controls.snr_db.value, "strength": self.controls.strength.value}
-        about |= {"runs": {lane: str(made.run.folder) for lane, made in self.enhanced.items()}}
+        about |= {"runs": {lane: self.controls.runs[lane].label for lane in self.enhanced}}
         sounds.export(folder, self.waves, about)
         self.say(f"Written to {folder}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ipywidgets import HTML, Button, Dropdown, FloatSlider
 
-from jointlib.audition.sounds import SoundError
+from jointlib.audition.sounds import Enhancer, SoundError
 from jointlib.audition.widgets import Player, SoundInput, box, card, short, slider_with_number
 from jointlib.corpora.batches import Data
 
@@ -19,19 +19,23 @@ _NONE, _ANY, _UNKNOWN = (
 class Controls:
     """Every widget of the audition by name, and `cards`, which hold them.
 
-    `titles` has every finished run's folder by title; `folders` are those of run A, run B and the listener at first.
+    `titles` has every finished run's folder by title, `others` further enhancers; `folders` are those of run A, run B
+    and the listener at first.
     """
 
-    def __init__(self, source: SoundInput, titles: Mapping[str, Path], folders: Sequence[Path], snr_db: float):
+    def __init__(
+        self, source: SoundInput, titles: Mapping[str, Path], others: Mapping[str, Enhancer], folders: Sequence[Path]
+    ):
         self.intent = Dropdown(description="Intent", options=[_ANY])
         self.speaker = Dropdown(description="Speaker", options=[_ANY])
         self.utterance = Dropdown(description="Utterance")
         self.random = Button(description="At random", icon="random")
         self.truth = Dropdown(description="True intent", options=[_UNKNOWN])  # of a test command, or of one's own sound
         self.noise = Dropdown(description="Type", options=[_NONE])
-        self.snr_db = FloatSlider(snr_db, min=-10, max=30, step=1, description="SNR (dB)", readout=False)
+        self.snr_db = FloatSlider(5, min=-10, max=30, step=1, description="SNR (dB)", readout=False)
         self.another = Button(description="Another excerpt", icon="refresh")
-        self.runs = {lane: Dropdown(description=f"Run {lane}", options=[_NONE, *titles.items()]) for lane in "AB"}
+        offered = [_NONE, *titles.items(), *others.items()]
+        self.runs = {lane: Dropdown(description=f"Run {lane}", options=offered) for lane in "AB"}
         classifiers = [(title, folder) for title, folder in titles.items() if folder.name.startswith("classifier_")]
         self.listener = Dropdown(description="Listener", options=classifiers or [_NONE])
         for control, folder in zip((*self.runs.values(), self.listener), folders, strict=True):

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import soundfile
 import torch
 from IPython.display import HTML, Audio
@@ -20,12 +21,16 @@ from jointlib.corpora.audio import loudness_gains, read_audio, resample
 from jointlib.corpora.contaminate import mix
 from jointlib.corpora.noises import Noises
 from jointlib.runs.figures import log_mel, spectrograms
+from jointlib.runs.folder import finished
 from jointlib.runs.run import Run, add_observation, load_run, matching_gain
+from jointlib.runs.scores import read_run
 from jointlib.strategies import CLASSIFY_WAVE
 
 LONGEST, SHORTEST = 30.0, 0.1  # seconds
 STRENGTHS = torch.linspace(0, 1, 21)  # of the strips
 RANGE_DB = 70.0  # of the spectrograms' colour scale
+TELLING_DB = (0.0, 5.0)  # SNRs at which strategies differ
+Enhancer = Callable[[np.ndarray], np.ndarray]  # of others: wave (T,) float32 at 16 kHz in, and out, as long
 open_run = lru_cache(8)(load_run)  # sliders ask for the same runs again and again
 
 
@@ -34,14 +39,14 @@ class SoundError(Exception):
 
 
 class Enhanced(NamedTuple):
-    """What a run makes of the wave `noisy` (T,).
+    """What a run, or another enhancer, makes of the wave `noisy` (T,).
 
     `wave` (T,) is the enhanced wave times `gain`, which fits it best to `noisy`: JT leaves the level free. Without a
     front-end it is `noisy` itself. `probabilities` (classes,) are those of the run's own back-end, if it has one.
     `classifier` is the run itself if its back-end classifies waves, otherwise the listener, if there is one.
     """
 
-    run: Run
+    run: Run | Enhancer
     noisy: Tensor
     wave: Tensor
     gain: float
@@ -74,6 +79,19 @@ def decode(content: bytes, name: str) -> Tensor:
     return wave
 
 
+def telling_row(plan: pd.DataFrame, run_a: Path, run_b: Path) -> int:
+    """The first row of a test plan, at `TELLING_DB`, whose intent run B understands and run A does not; 0 where there
+    is none, or where one of the two is not finished, or classifies nothing. UnusableFile: see `read_run`."""
+    tells = plan.snr_db.between(*TELLING_DB).to_numpy()
+    for folder, correct in ((run_a, 0), (run_b, 1)):
+        scores = read_run(folder) if finished(folder) else plan[:0]
+        if "correct" not in scores:
+            return 0
+        scores = scores.set_index("path").reindex(plan.path)
+        tells = tells & (scores.correct == correct).to_numpy() & (scores.snr_db.to_numpy() == plan.snr_db.to_numpy())
+    return int(tells.argmax())
+
+
 def draw_excerpt(noises: Noises, kind: str, rng: np.random.Generator) -> dict[str, Any]:
     """Draw noise (a row of the noises, of one type), noise_file and offset (samples), as a contamination plan does."""
     row = int(rng.choice(np.flatnonzero(noises.manifest.type == kind)))
@@ -87,10 +105,14 @@ def contaminate(speech: Tensor, noise: Tensor | None, snr_db: float, mixer: str 
     return mixture.clean[0], mixture.noisy[0]
 
 
-def enhance(run: Run, noisy: Tensor, listener: Run | None = None) -> Enhanced:
+def enhance(run: Run | Enhancer, noisy: Tensor, listener: Run | None = None) -> Enhanced:
     """Enhance a noisy wave (T,) at the level of training; `listener` classifies for a run that classifies no wave."""
-    wave, probabilities = run.process(noisy, level_db=None)
-    classifier = run if type(run.model) in CLASSIFY_WAVE else listener
+    if isinstance(run, Run):
+        wave, probabilities = run.process(noisy, level_db=None)
+        classifier = run if type(run.model) in CLASSIFY_WAVE else listener
+    else:
+        wave, probabilities = torch.from_numpy(run(noisy.numpy())).float(), None
+        classifier = listener
     if wave is None:
         return Enhanced(run, noisy, noisy, 1.0, probabilities, classifier)
     gain = matching_gain(wave, noisy)

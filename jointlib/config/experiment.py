@@ -195,8 +195,18 @@ class Config(BaseModel):
 
     @property
     def torch_device(self) -> torch.device:
-        """The device asked for; auto is the GPU if there is one."""
-        auto = "cuda" if torch.cuda.is_available() else "cpu"
+        """The device asked for; auto is the GPU if there is one. ConfigError: there is one that torch cannot use."""
+        usable = torch.cuda.is_available()
+        if self.device == "auto" and not usable and torch.cuda.device_count():  # NVML counts them without CUDA
+            try:
+                torch.cuda.init()
+                reason = "torch does not say why"
+            except RuntimeError as error:
+                reason = str(error).partition("\n")[0]
+            raise ConfigError(
+                f"device='auto': there is a GPU that torch cannot use ({reason}); device=cpu does without"
+            )
+        auto = "cuda" if usable else "cpu"
         return torch.device(auto if self.device == "auto" else self.device)
 
     def replace(self, **changes: Any) -> "Config":

@@ -9,7 +9,6 @@ from typing import BinaryIO
 
 import numpy as np
 import scipy.signal
-import soundfile
 import torch
 import torch.nn.functional as F
 import torchaudio.functional as AF
@@ -38,6 +37,8 @@ def read_audio(path: Path | BinaryIO) -> tuple[Tensor, int]:
 
 def read_channels(path: Path | BinaryIO) -> tuple[np.ndarray, int]:
     """float32 (T, channels) and the rate in Hz; ValueError as `read_audio`."""
+    import soundfile  # here: training on tensors alone goes without
+
     try:
         with Path(path).open("rb") if isinstance(path, str | Path) else nullcontext(path) as file:
             file.seek(0)

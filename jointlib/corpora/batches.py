@@ -19,6 +19,7 @@ from jointlib.corpora.embedded.write import ensure_embedded
 from jointlib.corpora.noises import Noises, check_disjoint
 from jointlib.support.files import write_csv, write_wav
 from jointlib.support.progress import Progress
+from jointlib.support.ranks import own
 from jointlib.train import Batch
 
 AUDIO_CACHE = ROOT / "data/cache"
@@ -70,7 +71,8 @@ class Data:
         plan = self.plan(split) if plan is None else plan
         contaminator, rows = self.contaminator(split, plan), torch.arange(len(plan)) if order is None else order
         for some in rows.split(self.config.batch_size):
-            paths, some = tuple(plan.path.iloc[some.numpy()]), some.to(self.labels.device)
+            paths, some = tuple(plan.path.iloc[some.numpy()]), some if split == "test" else own(some)  # one tests alone
+            some = some.to(self.labels.device, non_blocking=True)
             noisy, clean, lengths, *_ = contaminator.mix(some)
             labels = self.labels[contaminator.utterance[some]]
             yield Batch(noisy.unsqueeze(1), clean.unsqueeze(1), labels, lengths, paths)
@@ -124,12 +126,14 @@ def sources(config: Config) -> tuple[Path, Path]:
 
 
 def load_data(config: Config) -> Data:
-    """Read the `sources` onto the configuration's device. Raises CorpusError, which lists what is wrong with them."""
+    """Read the `sources` onto the configuration's device. Raises CorpusError, which lists what is wrong with them,
+    and ConfigError: there is a GPU that cannot be used."""
+    device = config.torch_device  # before anything is written or read
     root, noise = sources(config)
     train = Noises.read(noise / "noise_train", config.noise_types_train, AUDIO_CACHE)
     test = Noises.read(noise / "noise_test", config.noise_types_test, AUDIO_CACHE)
     check_disjoint(train, test)
-    corpus, device = Corpus.read(root, AUDIO_CACHE), config.torch_device
+    corpus = Corpus.read(root, AUDIO_CACHE)
     silent = corpus.manifest.join(corpus.audio.sources.onset).query("onset >= @config.clip_seconds")
     if len(silent):  # an SNR means nothing in them
         wrong = f"silent for {{onset:.2f}} s, so that a clip of {config.clip_seconds} s has no speech; trim it"

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import os
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +21,7 @@ from jointlib.corpora.audio import read_channels, resample
 from jointlib.corpora.packed import PackedAudio
 from jointlib.support.files import remove_partial, replacing, write_atomically
 from jointlib.support.progress import Progress
+from jointlib.support.workers import cores
 
 SILENCE = 1e-4  # RMS, -80 dBFS: at 16 bits hardly more than the last one
 TAIL = 160_000  # samples of silence behind the last file, so that clips of it need no copy of the rest
@@ -47,8 +48,9 @@ def pack(files: Sequence[Path], cache: Path | str, title: str) -> PackedAudio:
             _write_sealed(seen, key)
     sources = _read_sources(cache, key)
     lengths = torch.tensor(sources.pop("samples").to_numpy(dtype=np.int64))
-    # mode "c": torch wants writable memory; nothing is ever written back to the file
-    samples = torch.from_numpy(np.memmap(cache / f"{key}.int16", np.int16, "c"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch would rather write to it, too, but memory may be smaller
+        samples = torch.from_numpy(np.memmap(cache / f"{key}.int16", np.int16, "r"))
     return PackedAudio(samples, lengths.cumsum(0) - lengths, lengths, sources)
 
 
@@ -87,7 +89,7 @@ def _read_sealed(file: Path) -> str:
 
 def _threaded(function: Callable[[Path], Any], files: Sequence[Path]) -> Iterator[Any]:
     """`function` of every file, in order; decoding and hashing release the interpreter, so threads fill the cores."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(files), 256):  # so that little is decoded and not yet written
             yield from pool.map(function, files[start : start + 256])
 

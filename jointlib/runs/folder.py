@@ -43,15 +43,20 @@ def finished(folder: Path) -> bool:
     return all((folder / name).is_file() for name in FILES)
 
 
+def device_name(config: Config) -> str:
+    """What a run is computed on, as its maker calls it."""
+    device = config.torch_device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {platform.machine()}"
+
+
 def environment(config: Config) -> dict[str, Any]:
     """Commit, versions and machine that a run was made with."""
-    gpu = config.torch_device.type == "cuda"
     return {
         "commit": commit(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _PACKAGES},
         "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(config.torch_device) if gpu else f"CPU, {platform.machine()}",
+        "device": device_name(config),
         "threads": torch.get_num_threads(),
     }
 

@@ -1,7 +1,7 @@
 """What a table or a figure shows, in sentences: computed from the scores, right for any corpus and any outcome."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -247,6 +247,23 @@ def utterance(scores: pd.DataFrame, path: str, metric: str = "pesq_wb_enhanced")
     listed = ", ".join(f"{value:{form}}{unit} with {called(cell)}" for cell, value in means.items())
     noisy = own[metric.replace("_enhanced", "_noisy")].iloc[0]
     return f"{label} of this utterance: {noisy:{form}}{unit} unprocessed, {listed}."
+
+
+def pair(runs: Sequence[pd.DataFrame], path: str) -> str:
+    """Two runs, as of `scores.read_run`: how they read one utterance, how many only one of them understands, which is
+    better. Empty where they are not of two cells, or one classifies nothing or was tested on other utterances."""
+    cells: list[Cell] = [(run.strategy.iloc[0], run.alpha.iloc[0]) for run in runs]
+    if len(set(cells)) != 2 or not all("predicted" in run and path in set(run.path) for run in runs):
+        return ""
+    (first, second), (row, other) = map(name, cells), [run.set_index("path").loc[path] for run in runs]
+    heard = f"*{row.transcription}* ({row.noise_type}, {row.snr_db:g} dB), meant as *{row.intent}*"
+    told = f"{heard}, is read as *{row.predicted}* by {first} and as *{other.predicted}* by {second}."
+    right = runs[0].merge(runs[1], on="path", suffixes=("", "_other"))[["correct", "correct_other"]].astype(bool)
+    alone, other_alone = ((right == sides).all(axis=1).sum() for sides in ([True, False], [False, True]))
+    told += f" Of {len(right)} utterances {first} alone understands {alone}, {second} alone {other_alone}. "
+    scores = pd.concat(runs)
+    compared = (versus(scores, metric, *reversed(cells)) for metric in ("correct", *_HEARD[:2]))
+    return told + " ".join(filter(None, compared))
 
 
 def gradients(ratios: pd.Series, cosines: pd.Series) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
-import soundfile
 from pandas.api.types import is_numeric_dtype
 from torch import Tensor
 
@@ -104,6 +103,8 @@ def read_csv(file: Path, text: Collection[str]) -> pd.DataFrame:
 
 def write_wav(path: Path, wave: Tensor, sample_rate: int) -> None:
     """Write a wave (T,) as a 16-bit wav, at once; samples beyond full scale are clipped."""
+    import soundfile  # here: training on tensors alone goes without
+
     content = io.BytesIO()
     soundfile.write(content, wave.clamp(-1, 1).cpu().numpy(), sample_rate, subtype="PCM_16", format="WAV")
     write_atomically(path, content.getvalue())

@@ -8,6 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from jointlib.support.ranks import is_first
+
 
 class Progress(tqdm):
     """tqdm without widgets: an executed notebook keeps one output, the last state, which needs no JavaScript."""
@@ -22,7 +24,8 @@ class Progress(tqdm):
         often = {"mininterval": 0, "miniters": max(1, -(-total // 10))} if log else {"mininterval": 0.5}
         file = io.StringIO() if notebook or log else sys.stderr
         form = "{desc}  {n_fmt}/{total_fmt}  {elapsed} < {remaining}{postfix}"
-        super().__init__(total=total, desc=title, initial=done, file=file, bar_format=form, dynamic_ncols=True, **often)
+        often |= {"dynamic_ncols": True, "disable": not is_first()}
+        super().__init__(total=total, desc=title, initial=done, file=file, bar_format=form, **often)
 
     def over(self, values: Iterable[Any]) -> Iterator[Any]:
         """Hand values on and count them."""

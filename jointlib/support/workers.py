@@ -11,6 +11,11 @@ from threading import Thread
 from typing import Any
 
 
+def cores() -> int:
+    """How many this process was given, which on a shared machine or cluster is fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
+
+
 class _Worker(SpawnProcess):
     def start(self) -> None:
         """Start deaf to Ctrl-C, which a terminal sends to all processes: it is this one's to end the others."""

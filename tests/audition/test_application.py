@@ -1,7 +1,9 @@
 """What follows from the audition's controls, without a browser."""
 
 import asyncio
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ def config(tiny_profile, tiny_runs):
 
 @pytest.fixture
 def app(config):
-    return Audition(config, "jt_alpha0.5_seed0", "bn_alpha0.5_seed0")
+    return Audition(config, "jt_alpha0.5_seed0", "bn_alpha0.5_seed0", 0, others={"Half": lambda wave: wave / 2})
 
 
 @pytest.fixture
@@ -42,19 +44,22 @@ def test_it_opens_with_a_planned_utterance(app):
     controls, plan = app.controls, app.data.plan("test").iloc[0]
     assert controls.player.sound["names"] == ["clean", "noisy", "enhanced A", "enhanced B", "residual"]
     assert controls.noise.value == plan.noise_type and controls.utterance.value == plan.utterance
+    assert controls.snr_db.value == plan.snr_db
     assert app.excerpt == {"noise": plan.noise, "noise_file": plan.noise_file, "offset": plan.offset}
     assert (
         controls.utterance.label in controls.sound.value
         and short(controls.truth.value) in controls.classifications.value
     )
     titles = [label for label, _ in controls.runs["A"].options]
-    assert titles[1:] == [f"{run}, seed 0 · tiny" for run in ("BN, α = 0.5", "Classifier, clean", "JT, α = 0.5")]
+    assert titles[-1] == "Half"
+    assert titles[1:-1] == [f"{run}, seed 0 · tiny" for run in ("BN, α = 0.5", "Classifier, clean", "JT, α = 0.5")]
     assert controls.runs["A"].label.startswith("JT") and controls.listener.label.startswith("Classifier")
     assert problem(app) == ""
 
 
 def test_each_control_changes_what_it_should(app):
     controls = app.controls
+    controls.snr_db.value = 5
     before = channel(app, "noisy")
     for _ in range(5):
         controls.another.click()
@@ -180,6 +185,24 @@ def test_without_runs_and_without_a_corpus_it_takes_uploads(tiny_profile, tmp_pa
     assert "There is no sound yet" in problem(app)
     app.receive("a.wav", recording)
     assert app.controls.player.sound["names"] == ["clean", "noisy"] and problem(app) == ""
+
+
+def test_another_enhancer_is_heard_and_read_by_the_listener(app):
+    controls = app.controls
+    controls.runs["B"].label = "Half"
+    assert controls.player.captions["enhanced B"] == "B: Half" and app.enhanced["B"].gain == pytest.approx(2, rel=1e-5)
+    assert np.allclose(channel(app, "enhanced B"), channel(app, "noisy"), atol=1e-4)
+    assert [(name, by[:8]) for name, by, _ in app.found][-1] == ("enhanced B", "listener")
+    controls.export.click()
+    folder = Path(re.search("Written to (.*)</span>", app.status.value).group(1))
+    assert json.loads((folder / "about.json").read_text())["runs"]["B"] == "Half"
+
+
+def test_it_opens_on_what_b_understands_and_a_does_not(config, monkeypatch):
+    monkeypatch.setattr("jointlib.audition.sounds.telling_row", lambda plan, *folders: len(plan) - 1)
+    app = Audition(config, "jt_alpha0.5_seed0", "bn_alpha0.5_seed0")
+    planned = app.data.plan("test").iloc[-1]
+    assert (app.controls.utterance.value, app.controls.snr_db.value) == (planned.utterance, planned.snr_db)
 
 
 def test_export_writes_what_is_played(app):

@@ -1,7 +1,10 @@
 import io
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -97,6 +100,35 @@ def test_a_listener_classifies_for_a_run_that_classifies_no_wave(runs):
     made = sounds.enhance(listener, noisy)  # a run without a front-end
     assert torch.equal(made.wave, noisy) and made.gain == 1
     assert torch.allclose(made.classify(noisy[None])[0], made.probabilities, atol=1e-6)
+
+
+def test_an_enhancer_of_others_has_the_listener(runs):
+    noisy, listener = wave(), runs["classifier_clean"]
+    made = sounds.enhance(lambda samples: -samples.astype(float) / 2, noisy, listener)
+    assert torch.allclose(made.wave, noisy) and made.gain == pytest.approx(-2) and made.probabilities is None
+    assert made.classifier is listener and sounds.enhance(lambda samples: samples, noisy).classifier is None
+
+
+def copied(folder: Path, target: Path, correct: list[int]) -> Path:
+    """A run that understands what it is told to."""
+    shutil.copytree(folder, target)
+    pd.read_csv(target / "per_utterance.csv").assign(correct=correct).to_csv(target / "per_utterance.csv", index=False)
+    metrics = json.loads((target / "metrics.json").read_text())
+    metrics["mean"]["correct"] = float(np.mean(correct))
+    (target / "metrics.json").write_text(json.dumps(metrics))
+    return target
+
+
+def test_the_row_that_tells_two_runs_apart(tiny_runs, tmp_path):
+    plan = pd.read_csv(tiny_runs["jt"] / "per_utterance.csv")
+    loud = np.flatnonzero(plan.snr_db.between(0, 5))
+    wanted, all_right = int(loud[len(loud) // 2]), [1] * len(plan)
+    wrong = [int(row < wanted and row in loud) for row in range(len(plan))]  # at other SNRs nothing counts
+    poor, good = copied(tiny_runs["jt"], tmp_path / "a", wrong), copied(tiny_runs["bn"], tmp_path / "b", all_right)
+    assert sounds.telling_row(plan, poor, good) == wanted > 0
+    assert sounds.telling_row(plan, good, poor) == 0  # there is none
+    assert sounds.telling_row(plan, poor, tmp_path / "none") == 0
+    assert sounds.telling_row(plan.assign(snr_db=plan.snr_db + 0.5), poor, good) == 0  # tested at other SNRs
 
 
 def test_classifications_name_who_classifies_what(runs):

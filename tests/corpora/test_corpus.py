@@ -1,6 +1,8 @@
 import os
 import re
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -103,6 +105,21 @@ def test_a_damaged_cache_heals(tmp_path, part, damage):
     healed = cache.pack([tmp_path / "this.wav"], tmp_path / "cache_this", "Packing")
     assert torch.equal(healed.samples, expected[0])
     pd.testing.assert_frame_equal(healed.sources, expected[1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a process's mappings")
+def test_a_corpus_may_be_larger_than_memory(corpus_root, tmp_path):
+    """Linux refuses to map more than there is memory, unless it is only read."""
+    corpus = Corpus.read(corpus_root, tmp_path)
+    place = corpus.audio.samples.data_ptr()
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, permissions, *_ = line.split()
+        first, last = (int(end, 16) for end in span.split("-"))
+        if first <= place < last:
+            assert permissions.startswith("r--") and line.endswith(".int16")
+            break
+    else:
+        pytest.fail("the samples are nowhere")
 
 
 def test_changed_audio_is_read_again(corpus_root):

@@ -141,3 +141,11 @@ def test_the_roofline_counts_a_depthwise_convolution_once_a_channel():
     layer = FastDepthwiseConv(8, 8, 3, padding=4, dilation=4, groups=8)
     operations, _ = count(layer, channels_last(torch.randn(1, 8, 1024)))
     assert operations == 3 * 2 * 3 * 8 * 1024
+
+
+def test_the_roofline_counts_bytes_as_they_are_under_autocast():
+    """All but the waves at both ends in half as many bytes."""
+    model, wave = build(BN, WIDE), torch.randn(2, 1, 1024)
+    operations, moved = count(model, wave)
+    under_autocast = count(model, wave, bf16=True)
+    assert under_autocast[0] == operations and 0.5 * moved < under_autocast[1] < 0.6 * moved

@@ -58,7 +58,7 @@ def test_frozen_parts_stay_bit_identical():
 
 def gradients(strategy: str, alpha: float) -> dict[str, float]:
     config, model = network(strategy, alpha=alpha)
-    optimizer = torch.optim.SGD(set_training(model).parameters(), lr=0.0)
+    optimizer = torch.optim.SGD(set_training(model).parameters(), lr=0.0, fused=True)
     train_step(model, batch(), optimizer, config)
     parts = {"encoder": model.frontend.encoder, "decoder": model.frontend.decoder, "backend": model.backend}
     return {

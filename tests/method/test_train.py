@@ -3,11 +3,14 @@ from itertools import islice
 import pytest
 import torch
 from conftest import batch, network
+from torch._subclasses import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from jointlib.config import load_config
 from jointlib.corpora.batches import load_data
+from jointlib.fast_gpu import swap_for_gpu
 from jointlib.strategies import set_training
-from jointlib.train import build_optimizer, learning_rate, selected, train_step
+from jointlib.train import Batch, _check_finite, build_optimizer, learning_rate, selected, train_step
 
 
 def test_bfloat16_on_a_cpu_is_for_whoever_asks():
@@ -23,9 +26,33 @@ def test_a_loss_that_is_not_finite_makes_no_step():
     config, model = network("jt")
     before = {name: value.clone() for name, value in model.named_parameters()}
     spoilt = batch()._replace(clean=torch.full((4, 1, 3200), torch.nan))
-    with pytest.raises(FloatingPointError, match="mse is nan"):
-        train_step(set_training(model), spoilt, build_optimizer(model, config), config)
+    optimizer = build_optimizer(set_training(model), config)
+    assert train_step(model, spoilt, optimizer, config)["mse"].isnan()
     assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
+    assert all(not value.any() for state in optimizer.state.values() for value in state.values())
+    train_step(model, batch(), optimizer, config)
+    assert not all(torch.equal(value, before[name]) for name, value in model.named_parameters())
+
+
+def test_a_step_asks_nothing_of_the_device():
+    """Tensors without content, of which no number can be asked: where a GPU would be waited for, this raises."""
+    with FakeTensorMode() as mode:
+        config, model = network("jt", bf16=True)
+        model, optimizer = swap_for_gpu(set_training(model)), build_optimizer(model, config)
+        fake = Batch(*(mode.from_tensor(part) if isinstance(part, torch.Tensor) else part for part in batch()))
+        for _ in range(2):
+            terms = train_step(model, fake, optimizer, config)
+        with pytest.raises(DataDependentOutputException):
+            _check_finite([("step 1", terms, ())])
+
+
+def test_of_several_steps_the_first_that_is_not_finite_is_named():
+    steps = [(f"step {step}", {"mse": torch.tensor(float(step))}, (f"{step}.wav",)) for step in range(5)]
+    _check_finite(steps)
+    for step in (2, 4):
+        steps[step][1]["mse"] /= 0
+    with pytest.raises(FloatingPointError, match=r"^step 2: mse is inf. Utterances: 2.wav$"):
+        _check_finite(steps)
 
 
 def test_learning_rate_schedules():

@@ -22,7 +22,7 @@ from jointlib.support.files import write_json
 PATIENCE = 3600  # seconds
 SYSTEM = Path("/etc/slurm/slurm.conf")  # the plugin's job steps know no other place
 CONF = """
-ClusterName=one
+ClusterName=jointlib_test
 SlurmctldHost={node}
 SlurmUser=root
 AuthType=auth/munge
@@ -99,6 +99,10 @@ def cluster() -> Iterator[Path]:
         yield home
     finally:
         SYSTEM.unlink()
+        for process in psutil.process_iter():  # proctrack/linuxproc lets some of a cancelled job live on
+            with suppress(psutil.Error):
+                if process.environ().get("SLURM_CLUSTER_NAME") == "jointlib_test":
+                    process.kill()
         for daemon in reversed(daemons):
             daemon.terminate()
             daemon.wait()

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.peers import delay_of, in_frames, shown, warmed
+from benchmarks import peers
+from benchmarks.peers import delay_of, in_frames, on_demand, shown, warmed
+from jointlib.config import load_config
 
 
 @pytest.fixture
@@ -28,6 +30,19 @@ def test_an_enhancer_is_warm_when_it_is_judged(waves):
         return np.where(np.arange(len(wave)) < 8_000, 0, wave)  # deaf for half a second
 
     assert all(np.array_equal(warmed(enhance)(wave), wave) for wave in waves)
+
+
+def test_peers_are_made_once_when_they_are_used_and_only_where_installed(waves, tiny_profile, monkeypatch):
+    made = []
+
+    def late():
+        made.append("late")
+        return lambda wave: np.concatenate([np.zeros(7), wave])
+
+    monkeypatch.setattr(peers, "PEERS", {"late": ("numpy", late), "absent": ("no-such-package", late)})
+    found = on_demand(load_config(tiny_profile))
+    assert [*found] == ["late"] and made == []
+    assert all(np.array_equal(found["late"](wave), wave) for wave in waves) and made == ["late"]
 
 
 def test_frames_join_to_the_wave(waves):

@@ -89,6 +89,18 @@ def test_mistakes():
     assert words.mistakes(read[read.intent == "b"]) == "Every utterance is read correctly."
 
 
+def test_a_pair_and_what_only_one_of_it_understands():
+    about = {"path": ["x", "y", "z"], "speaker": [1, 2, 2], "transcription": "Lamp on", "noise_type": "Babble"}
+    about |= {"snr_db": 5.0, "intent": "a", "seed": 0, "strategy": "jt", "alpha": 0.5}
+    first = pd.DataFrame({**about, "predicted": ["b", "a", "b"], "correct": [0, 1, 0]})
+    second = first.assign(strategy="protected", predicted=["a", "b", "a"], correct=[1, 0, 1])
+    said = words.pair([first, second], "x")
+    assert said.startswith("*Lamp on* (Babble, 5 dB), meant as *a*, is read as *b* by JT, α = 0.5 and as *a* by Prot")
+    assert "Of 3 utterances JT, α = 0.5 alone understands 1, Protected JT alone 2. Protected JT and JT, α" in said
+    nothing = ([first], [first, first], [first, second.drop(columns="predicted")], [first, second[1:]])
+    assert [words.pair(runs, "x") for runs in nothing] == [""] * 4
+
+
 def test_nothing_to_say_is_said():
     assert words.what_we_see("", "").data == "**What we see.** Nothing that was run can be compared here."
 

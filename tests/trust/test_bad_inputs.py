@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from jointlib.config import Config, ConfigError, EmbeddedCorpus, from_notebook, load_config
 from jointlib.config.experiment import VOICES
+from jointlib.corpora.batches import load_data
 from jointlib.corpora.embedded.speech import speakers
 from jointlib.runs.folder import FILES, list_runs, read_config, run_folder
 from jointlib.runs.run import build_network, load_run
@@ -134,6 +135,24 @@ def test_there_are_as_many_voices_as_the_bound_says():
     assert {split: len(people) for split, people in speakers(settings).items()} == VOICES
     with pytest.raises(IndexError):
         speakers(settings.model_copy(update={"speakers": {name: number + 1 for name, number in VOICES.items()}}))
+
+
+def test_a_gpu_that_torch_cannot_use_is_no_silent_cpu(monkeypatch):
+    """The driver's library counts it, CUDA does not start: as with a driver older than the CUDA that torch brings."""
+
+    def init():
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).\nUpdate it")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "init", init)
+    config = load_config("smoke")
+    told = r"^device='auto': there is a GPU that torch cannot use \(The NVIDIA .* 11040\).\); device=cpu does without$"
+    with pytest.raises(ConfigError, match=told):
+        load_data(config.replace(corpus="nowhere", embedded=None))  # before anything is read
+    assert config.replace(device="cpu").torch_device.type == "cpu"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert config.torch_device.type == "cpu"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -425,6 +425,8 @@ function render({ model, el }) {
   const settle = requestAnimationFrame(() => {
     area = el.closest(".jl-application") ?? el;
     if (area !== el) area.tabIndex = -1;
+    const { top, bottom } = bar.getBoundingClientRect(); // where all cells are run, a notebook is left at its end
+    if (picture && (top < 0 || bottom > window.innerHeight)) area.scrollIntoView();
   });
   window.addEventListener("keydown", onkey, true);
   window.addEventListener("keyup", onkeyup, true);
