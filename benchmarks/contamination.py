@@ -15,7 +15,7 @@ import torch
 from jointlib.corpora.contaminate import Contaminator, draw_plan
 from jointlib.corpora.corpus import Corpus
 from jointlib.corpora.noises import Noises
-from jointlib.fast_cpu.swap import keep_freed_memory
+from jointlib.fast.cpu import keep_freed_memory
 
 UTTERANCES, SECONDS, NOISE_SECONDS, CLIP = 256, 2.3, 30.0, 64_000  # as long as Fluent Speech Commands'; clips of 4 s
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchaudio.models import ConvTasNet
 
 from jointlib.config import load_config
-from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
+from jointlib.fast.cpu import fast_cpu, keep_freed_memory
 from jointlib.waveunet import WaveUNet
 
 SECONDS = 3.0

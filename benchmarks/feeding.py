@@ -7,7 +7,7 @@ import torch
 
 from jointlib.config import load_config
 from jointlib.corpora.batches import load_data
-from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
+from jointlib.fast.cpu import fast_cpu, keep_freed_memory
 from jointlib.runs.run import build_network
 from jointlib.strategies import set_training
 from jointlib.train import build_optimizer, train_step

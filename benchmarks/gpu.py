@@ -27,7 +27,7 @@ from jointlib.corpora.batches import Data
 from jointlib.corpora.corpus import Corpus
 from jointlib.corpora.noises import Noises
 from jointlib.corpora.packed import PackedAudio
-from jointlib.fast_gpu import fast_gpu, swap_for_gpu
+from jointlib.fast.gpu import fast_gpu, swap_for_gpu
 from jointlib.runs.run import build_network
 from jointlib.support.files import read_json, write_json
 from jointlib.train import Batch, Checkpoint, build_optimizer, train, train_step

@@ -21,7 +21,7 @@ from jointlib.config import CHECKOUT
 from jointlib.corpora.contaminate import Contaminator, draw_plan
 from jointlib.corpora.corpus import Corpus
 from jointlib.corpora.noises import Noises
-from jointlib.fast_cpu.swap import fast_cpu
+from jointlib.fast.cpu import fast_cpu
 from jointlib.runs.tiles import enhance_in_tiles
 from jointlib.waveunet import WaveUNet
 

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.step import CLASSES
 from jointlib.config import Config
-from jointlib.fast_gpu import swap_for_gpu
+from jointlib.fast.gpu import swap_for_gpu
 from jointlib.runs.run import build_network
 from jointlib.train import Batch, build_optimizer, train_step
 

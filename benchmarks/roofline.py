@@ -18,8 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.step import BATCHES, CLASSES
 from jointlib.config import Config
-from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
-from jointlib.fast_gpu import fast_gpu, swap_for_gpu
+from jointlib.fast.cpu import fast_cpu, keep_freed_memory
+from jointlib.fast.gpu import fast_gpu, swap_for_gpu
 from jointlib.runs.run import build_network
 from jointlib.train import Batch, build_optimizer, train_step
 

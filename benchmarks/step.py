@@ -4,7 +4,7 @@
 
 Published sizes and clips of 4 s; and the profile quick. A step is forward, loss, backward and the optimiser. Each
 network has a process of its own, for its peak of memory; they take their steps in turn, so that whatever else keeps the
-machine busy meets all. All keep freed memory (see `jointlib.fast_cpu.swap`), with as many threads.
+machine busy meets all. All keep freed memory (see `jointlib.fast.cpu`), with as many threads.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 import torch
 
 from jointlib.config import Config, load_config
-from jointlib.fast_cpu.swap import fast_cpu, keep_freed_memory
+from jointlib.fast.cpu import fast_cpu, keep_freed_memory
 from jointlib.runs.run import build_network, save_memory
 from jointlib.train import Batch, build_optimizer, train_step
 

@@ -18,7 +18,7 @@ import torch
 from benchmarks.reference import TARGET
 from jointlib.config import Config, load_config
 from jointlib.corpora.batches import Data, load_data
-from jointlib.fast_cpu.swap import fast_cpu
+from jointlib.fast.cpu import fast_cpu
 from jointlib.runs.run import build_network
 from jointlib.support.files import write_json
 from jointlib.support.ranks import is_first, together

@@ -1,7 +1,7 @@
 """Joint training of speech enhancement and intent classification on the raw wave (Ali, Falavigna, Brutti 2022).
 
 The method is in files, everything else in rooms. Imports go one way, from left to right: audition, runs, corpora,
-config, the method, support; fast_cpu knows the method only, and runs swaps it in.
+config, the method, support; fast knows the method only, and runs swaps it in.
 """
 
 import signal

@@ -15,18 +15,9 @@ ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "jointlib"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 METHOD = {"waveunet", "masknet", "tcn", "strategies", "losses", "train", "evaluate"}
-ROOMS = (
-    "support",
-    "method",
-    "config",
-    "corpora",
-    "fast_cpu",
-    "fast_gpu",
-    "runs",
-    "audition",
-)  # each may import from those before
+ROOMS = ("support", "method", "config", "corpora", "fast", "runs", "audition")  # each may import from those before
 ALLOWED = {room: set(ROOMS[:place]) for place, room in enumerate(ROOMS)}
-ALLOWED |= {"config": {"method"}, "fast_cpu": {"method"}, "fast_gpu": {"method"}, "__main__": {"support"}}
+ALLOWED |= {"config": {"method"}, "fast": {"method"}, "__main__": {"support"}}
 MODULES = {
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
     for file in sorted(LIBRARY.rglob("*.py"))
@@ -60,7 +51,7 @@ def room(module: str) -> str:
 def test_the_method_stands_at_the_door():
     entries = {path.stem for path in LIBRARY.iterdir() if path.name != "__pycache__"}
     entries -= {"__init__", "__main__"}
-    assert entries == METHOD | set(ROOMS) - {"method"} and len(entries) <= 14
+    assert entries == METHOD | set(ROOMS) - {"method"} and len(entries) <= 13
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name != "jointlib"])
@@ -94,7 +85,7 @@ def test_who_may_draw_and_who_may_show_widgets():
 
 
 def test_the_swap_is_made_where_runs_are_made_and_loaded():
-    users = {name for name, file in MODULES.items() if "jointlib.fast_cpu.swap" in imports(file)}
+    users = {name for name, file in MODULES.items() if "jointlib.fast.cpu" in imports(file)}
     assert users == {"jointlib.runs.fit", "jointlib.runs.run"}
 
 

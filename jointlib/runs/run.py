@@ -13,7 +13,7 @@ from jointlib import SAMPLE_RATE
 from jointlib.config import Config
 from jointlib.corpora.audio import Wave, mono, resample
 from jointlib.corpora.contaminate import LEVEL_DB
-from jointlib.fast_cpu.swap import fast_cpu
+from jointlib.fast.cpu import fast_cpu
 from jointlib.runs.folder import FILES, finished, read_config, read_weights
 from jointlib.runs.tiles import enhance_in_tiles
 from jointlib.strategies import CLASSIFY_WAVE, READ_WAVES, STRATEGIES

@@ -9,7 +9,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 PATIENCE = 10  # seconds that git has to answer
 # The files that decide a run's numbers, for git: the method, what it is fed, and what computes it faster.
-_DECISIVE = (":(glob)jointlib/*.py", ":(exclude)jointlib/__main__.py", "jointlib/corpora", ":(glob)jointlib/fast_*/**")
+_DECISIVE = (":(glob)jointlib/*.py", ":(exclude)jointlib/__main__.py", "jointlib/corpora", "jointlib/fast")
 
 
 def commit() -> str | None:

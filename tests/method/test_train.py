@@ -8,7 +8,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from jointlib.config import load_config
 from jointlib.corpora.batches import load_data
-from jointlib.fast_gpu import swap_for_gpu
+from jointlib.fast.gpu import swap_for_gpu
 from jointlib.strategies import set_training
 from jointlib.train import Batch, _check_finite, build_optimizer, learning_rate, selected, train_step
 

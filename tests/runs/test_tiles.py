@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from jointlib.fast_cpu.swap import fast_cpu
+from jointlib.fast.cpu import fast_cpu
 from jointlib.runs import tiles
 from jointlib.waveunet import WaveUNet
 

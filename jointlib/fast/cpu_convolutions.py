@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jointlib.fast_cpu.layers import channels_last, is_channels_last
+from jointlib.fast.cpu_layers import channels_last, is_channels_last
 
 # Samples in a tile with which oneDNN was measured to be fastest: for several taps, and for one.
 _TILE, _LONG_TILE = 248, 2008

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from benchmarks.roofline import count
-from jointlib.fast_cpu.convolutions import FastDepthwiseConv
-from jointlib.fast_cpu.layers import FastDecimate, FastJoin, FastUpsample, channels_last
-from jointlib.fast_cpu.swap import fast_cpu
+from jointlib.fast.cpu import fast_cpu
+from jointlib.fast.cpu_convolutions import FastDepthwiseConv
+from jointlib.fast.cpu_layers import FastDecimate, FastJoin, FastUpsample, channels_last
 from jointlib.strategies import BN, JT, BNMix
 from jointlib.tcn import TCN
 from jointlib.waveunet import Decimate, Join, Upsample

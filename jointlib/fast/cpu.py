@@ -5,8 +5,8 @@ import sys
 
 from torch import nn
 
-from jointlib.fast_cpu import layers
-from jointlib.fast_cpu.convolutions import FastConv, FastDepthwiseConv
+from jointlib.fast import cpu_layers as layers
+from jointlib.fast.cpu_convolutions import FastConv, FastDepthwiseConv
 from jointlib.tcn import TCN, Filterbank
 from jointlib.waveunet import ConvBlock, Decimate, Join, Upsample, WaveUNet
 

@@ -10,8 +10,8 @@ from torch._subclasses import FakeTensorMode
 
 from benchmarks.memory import BOUND, peak
 from jointlib.config import Config
-from jointlib.fast_cpu.swap import fast_cpu
-from jointlib.fast_gpu import swap_for_gpu
+from jointlib.fast.cpu import fast_cpu
+from jointlib.fast.gpu import swap_for_gpu
 from jointlib.runs.run import build_network, save_memory
 from jointlib.strategies import STRATEGIES
 from jointlib.tcn import Filterbank

@@ -1,1 +1,0 @@
-"""The networks as a CPU finds them faster: a swap of their layers, equal to the plain ones."""
