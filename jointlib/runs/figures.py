@@ -120,7 +120,7 @@ def against_snr(
         if noisy != metric:
             axis.axhline(0, color="0.4", linestyle="--", label="noisy input")
             label = f"gain in {label}"
-        axis.set(xlabel="SNR (dB)", ylabel=label, xticks=levels)
+        axis.set(xlabel="SNR (dB)", title=label, xticks=levels)
         shown |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
     joint = any(STRATEGIES[name].alpha is None for name in rows.strategy.unique())
     note = f"joint strategies at alpha = {alpha:g}" if joint else None
