@@ -39,7 +39,7 @@ class Batch(NamedTuple):
 
 
 def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: "Config") -> State:
-    """One step of the optimiser on one batch; none is made where the loss or its gradient is not finite.
+    """One step of a fused optimiser (`build_optimizer`) on a batch; none where the loss or its gradient is not finite.
 
     Returns: The loss terms before the step, the gradient's norm, and whether it was clipped (1 or 0), as scalars.
     """

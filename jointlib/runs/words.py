@@ -252,17 +252,17 @@ def utterance(scores: pd.DataFrame, path: str, metric: str = "pesq_wb_enhanced")
 def pair(runs: Sequence[pd.DataFrame], path: str) -> str:
     """Two runs, as of `scores.read_run`: how they read one utterance, how many only one of them understands, which is
     better. Empty where they are not of two cells, or one classifies nothing or was tested on other utterances."""
-    cells: list[Cell] = [(run.strategy.iloc[0], run.alpha.iloc[0]) for run in runs]
-    if len(set(cells)) != 2 or not all("predicted" in run and path in set(run.path) for run in runs):
+    both: list[Cell] = [(run.strategy.iloc[0], run.alpha.iloc[0]) for run in runs]
+    if len(set(both)) != 2 or not all("predicted" in run and path in set(run.path) for run in runs):
         return ""
-    (first, second), (row, other) = map(name, cells), [run.set_index("path").loc[path] for run in runs]
+    (first, second), (row, other) = map(called, both), [run.set_index("path").loc[path] for run in runs]
     heard = f"*{row.transcription}* ({row.noise_type}, {row.snr_db:g} dB), meant as *{row.intent}*"
     told = f"{heard}, is read as *{row.predicted}* by {first} and as *{other.predicted}* by {second}."
     right = runs[0].merge(runs[1], on="path", suffixes=("", "_other"))[["correct", "correct_other"]].astype(bool)
     alone, other_alone = ((right == sides).all(axis=1).sum() for sides in ([True, False], [False, True]))
     told += f" Of {len(right)} utterances {first} alone understands {alone}, {second} alone {other_alone}. "
     scores = pd.concat(runs)
-    compared = (versus(scores, metric, *reversed(cells)) for metric in ("correct", *_HEARD[:2]))
+    compared = (versus(scores, metric, *reversed(both)) for metric in ("correct", *_HEARD[:2]))
     return told + " ".join(filter(None, compared))
 
 

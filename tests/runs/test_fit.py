@@ -249,7 +249,8 @@ def test_enhance_takes_any_file_at_its_own_rate_and_length(tiny_runs, tmp_path):
         info = soundfile.info(tmp_path / "out" / name)
         assert (info.frames, info.samplerate, info.channels) == (frames, sample_rate, 1)
     table = pd.read_csv(tmp_path / "out/predictions.csv")
-    assert list(table) == ["file", "intent", "probability", "runner_up", "runner_up_probability"]
+    about = ["file", "run", "strength"]
+    assert list(table) == [*about, "intent", "probability", "runner_up", "runner_up_probability"]
     assert (table.probability >= table.runner_up_probability).all() and (table.intent != table.runner_up).all()
 
 

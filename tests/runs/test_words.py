@@ -95,8 +95,8 @@ def test_a_pair_and_what_only_one_of_it_understands():
     first = pd.DataFrame({**about, "predicted": ["b", "a", "b"], "correct": [0, 1, 0]})
     second = first.assign(strategy="protected", predicted=["a", "b", "a"], correct=[1, 0, 1])
     said = words.pair([first, second], "x")
-    assert said.startswith("*Lamp on* (Babble, 5 dB), meant as *a*, is read as *b* by JT, α = 0.5 and as *a* by Prot")
-    assert "Of 3 utterances JT, α = 0.5 alone understands 1, Protected JT alone 2. Protected JT and JT, α" in said
+    assert said.startswith("*Lamp on* (Babble, 5 dB), meant as *a*, is read as *b* by JT (α = 0.5) and as *a* by Prot")
+    assert "Of 3 utterances JT (α = 0.5) alone understands 1, Protected JT alone 2. Protected JT does not" in said
     nothing = ([first], [first, first], [first, second.drop(columns="predicted")], [first, second[1:]])
     assert [words.pair(runs, "x") for runs in nothing] == [""] * 4
 
