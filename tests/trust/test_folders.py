@@ -699,7 +699,7 @@ def test_no_worker_outlives_its_parent(how, jobs, tmp_path):
         os.killpg(parent.pid, signal.SIGINT)
     else:
         parent.send_signal(getattr(signal, how))
-    _, alive = psutil.wait_procs(workers, timeout=30)  # at once, but a busy machine takes its time to start them
+    _, alive = psutil.wait_procs(workers, timeout=150)  # at once, but a busy machine takes its time to start them
     for process in alive:
         process.kill()
     assert alive == []
