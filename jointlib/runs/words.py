@@ -225,16 +225,21 @@ def training(histories: Mapping[str, pd.DataFrame]) -> str:
 
 
 def extremes(scores: pd.DataFrame, by: str, metric: str = "correct") -> str:
-    """At which SNR (by snr_db) or in which noise (by noise_type) the mean of a measure, of all rows together, is lowest
-    and highest."""
-    if metric not in scores or scores[metric].isna().all() or scores[by].nunique() < 2:
+    """At which SNR (by snr_db) or in which noise (by noise_type) each strategy's mean of a measure is lowest and
+    highest."""
+    if metric not in scores or scores[by].nunique() < 2:
         return ""
-    means, measure = scores.groupby(by)[metric].mean(), MEASURES[metric]
+    measure, told = MEASURES[metric], []
     place = {"snr_db": "at {:g} dB", "noise_type": "in {}"}[by].format
-    low, high = (
-        f"{place(key)} ({means[key]:{measure.form}}{measure.unit})" for key in (means.idxmin(), means.idxmax())
-    )
-    return f"{_capital(measure.label)} is lowest {low} and highest {high}."
+    rows = {cell: own for cell, own in scores.groupby(["strategy", "alpha"]) if own[metric].notna().any()}
+    for cell, own in rows.items():
+        means = own.groupby(by)[metric].mean()
+        low, high = (
+            f"{place(key)} ({means[key]:{measure.form}}{measure.unit})" for key in (means.idxmin(), means.idxmax())
+        )
+        who = f" of {called(cell)}" if len(rows) > 1 else ""
+        told.append(f"{_capital(measure.label)}{who} is lowest {low} and highest {high}.")
+    return " ".join(told)
 
 
 def utterance(scores: pd.DataFrame, path: str, metric: str = "pesq_wb_enhanced") -> str:
@@ -271,10 +276,10 @@ def gradients(ratios: pd.Series, cosines: pd.Series) -> str:
     if ratios.empty:
         return ""
     times = ", ".join(f"{float(f'{ratio:.3g}'):,g} in {name}" for name, ratio in ratios.items())
-    most = cosines.abs().idxmax()
+    agree = ", ".join(f"{cosine:.2f} in {name}" for name, cosine in cosines.items())
     return (
         f"Relative to the enhancement's, the length of the cross-entropy's gradient is {times}. The cosine between the "
-        f"two is farthest from 0, where neither task helps the other, in {most}: {cosines[most]:.2f}."
+        f"two is {agree}: near 0 they neither help nor oppose each other, below 0 they oppose."
     )
 
 
