@@ -185,6 +185,15 @@ STRATEGIES: dict[str, Strategy] = {
     "cascade_mask": _beyond(
         "Cascade, mask", JT, alpha=0.0, frontend="mask_net", loads=_MASK | _CLASSIFIER, frozen=_BOTH
     ),
+    "cascade_mask_enhanced": _beyond(
+        "Cascade, mask, enhanced",
+        JT,
+        alpha=0.0,
+        frontend="mask_net",
+        loads=_MASK,
+        frozen=("frontend",),
+        pretrained=_CLASSIFIER,
+    ),
     "jt_mask": _beyond("JT, mask", JT, frontend="mask_net"),
     "bn_mask": _beyond("BN, mask", BN, frontend="mask_net"),
     # shielded: a tenth of the classification's gradient reaches the front-end; protected: none

@@ -17,7 +17,8 @@ from jointlib.runs.scores import cells, interval, noisy_cell
 from jointlib.strategies import STRATEGIES
 
 ARCHITECTURES = Path(__file__).with_name("architectures.svg")  # trained parts are blue, dashed arrows pass no gradient
-# Place in seaborn's colour-blind palette, and marker, a strategy: no two lines or points of a profile share a colour.
+_PALETTE = [*sns.color_palette("colorblind", 10), "#222222", "#661100"]  # and two of Tol's that differ from the ten
+# Place in the palette, and marker, a strategy: no two lines or points of a profile share a colour.
 _LOOKS = {
     "classifier_clean": (7, "s"),
     "classifier_noisy": (9, "D"),
@@ -30,8 +31,9 @@ _LOOKS = {
     "bn_mix": (2, "X"),
     "spectral": (8, "<"),
     "jt_spectral": (8, ">"),
-    "mask": (9, "d"),
+    "mask": (10, ">"),
     "cascade_mask": (5, "P"),
+    "cascade_mask_enhanced": (11, "p"),
     "jt_mask": (1, "s"),
     "bn_mask": (1, "<"),
     "shielded": (2, "D"),
@@ -41,7 +43,7 @@ _LOOKS = {
     "dual_shielded": (4, "<"),
 }
 _TITLES = {name: row.title for name, row in STRATEGIES.items()}
-COLOURS = {title: sns.color_palette("colorblind", 10)[_LOOKS[name][0]] for name, title in _TITLES.items()}
+COLOURS = {title: _PALETTE[_LOOKS[name][0]] for name, title in _TITLES.items()}
 MARKERS = {title: _LOOKS[name][1] for name, title in _TITLES.items()}
 _LINES = {"palette": COLOURS, "markers": MARKERS, "dashes": False, "markeredgewidth": 0}
 # What is tested on clean speech has no place beside accuracies on noisy speech.
