@@ -15,9 +15,11 @@ from jointlib.config import Config
 from jointlib.corpora.audio import loudness_gains
 from jointlib.corpora.batches import Data, load_data
 from jointlib.runs.card import model_card
+from jointlib.runs.comparisons import BEST
 from jointlib.runs.folder import data_changes, title
 from jointlib.runs.pages import in_html
 from jointlib.runs.run import load_run
+from jointlib.strategies import STRATEGIES, Classifier, Enhancer
 from jointlib.support.files import UnusableFile, read_json
 
 EXAMPLES = 5  # utterances
@@ -58,7 +60,24 @@ def page_data(config: Config, runs: pd.DataFrame, scores: Mapping[Path, pd.DataF
     utterances = described.drop(columns="path").to_dict("list")
     utterances["pesq"] = _plain(scores[runs.folder[0]].pesq_wb_noisy)
     examples = {"rows": rows, "noisy": sounds["noisy"], "clean": sounds["clean"]}
-    return {"utterances": utterances, "examples": examples, "intents": intents, "runs": found}
+    return {
+        "utterances": utterances,
+        "examples": examples,
+        "intents": intents,
+        "runs": found,
+        "opening": _opening(runs),
+    }
+
+
+def _opening(runs: pd.DataFrame) -> list[int]:
+    """The places of the two runs that are compared first: JT and the model that has both; without those, the first and
+    the last that classify, of those with a front-end if there are any."""
+    parts = [(name, STRATEGIES[name].network) for name in runs.strategy]
+    classify = [place for place, (_, network) in enumerate(parts) if network is not Enhancer]
+    both = [place for place in classify if parts[place][1] is not Classifier]
+    shown = [next((place for place in both if parts[place][0] == name), None) for name in ("jt", BEST)]
+    chosen = both or classify or [0]
+    return shown if None not in shown else [chosen[0], chosen[-1]]
 
 
 def _readings(scores: pd.DataFrame, intents: list[str]) -> dict[str, Any]:

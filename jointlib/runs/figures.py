@@ -133,8 +133,8 @@ def against_snr(
 def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
     """The paper's trade-off: accuracy against quality, each cell with 95 % intervals, the fuller the larger alpha.
 
-    What is worse than doing nothing is shaded: quality below that of the noisy input, or accuracy below that of the
-    classifier that was trained on noisy speech and reads it as it is.
+    What is worse than without enhancement is shaded: quality below that of the noisy input, or accuracy below that of
+    the classifier that was trained on noisy speech and reads it as it is.
     """
     accuracy, heard = (cells(scores, name) for name in ("correct", f"{quality}_enhanced"))
     both = accuracy.merge(heard, on=["strategy", "alpha"], suffixes=("_accuracy", "_quality"))
@@ -152,9 +152,9 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
             yerr=[[row.value_accuracy - row.low_accuracy], [row.high_accuracy - row.value_accuracy]],
             fmt=MARKERS[name],
             color=COLOURS[name],
-            ms=10 * 0.6**below,
             elinewidth=0.8,
-            markerfacecolor=_paler(COLOURS[name], strength),
+            ms=10 + 7 * below,  # a ring around what it would hide
+            markerfacecolor="none" if below else _paler(COLOURS[name], strength),
             label=title(row.strategy, row.alpha),
         )
     unprocessed = noisy_cell(scores, f"{quality}_enhanced").value.iloc[0]
@@ -164,7 +164,7 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
             axis.axhline(value, color="0.3", linestyle=line, label=f"{_TITLES[name]}, on the noisy input")
     (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
     shade = {"color": "0.5", "alpha": 0.15, "lw": 0}
-    axis.axvspan(left, unprocessed, label="worse than doing nothing", **shade)
+    axis.axvspan(left, unprocessed, label="worse than without enhancement", **shade)
     for value in noisy_cell(scores, "correct", "classifier_noisy").value:
         axis.axhspan(bottom, value, **shade)
     axis.set(xlim=(left, right), ylim=(bottom, top))
@@ -224,7 +224,9 @@ def spectrograms(waves: Mapping[str, np.ndarray]) -> Figure:
         if number % columns == 0:
             above.set_ylabel("amplitude")
             below.set_ylabel("frequency (kHz)")
-    for axis in axes.flat:
-        axis.set_visible(axis.has_data())
-    figure.colorbar(image, ax=axes, label="power (dB)", shrink=0.5)
+    free = [axis for axis in axes.flat if not axis.has_data()]
+    for axis in free:
+        axis.axis("off")
+    place = {"cax": free[0].inset_axes((0.1, 0.3, 0.8, 0.2)), "orientation": "horizontal"} if free else {"ax": axes}
+    figure.colorbar(image, label="power (dB)", **place)
     return figure

@@ -68,9 +68,12 @@ def write_report(config: Config) -> Path:
 
 def answers(scores: pd.DataFrame) -> list[Markup]:
     """The answers that the scores give, a paragraph each; right where nothing is significant, too."""
+    joint, unaided = ("jt", 0.5), ("classifier_noisy", None)
+    best = words.best_of_all(scores, "correct", unaided)
     found = [
         words.verdict_count(verdicts(scores)),
-        words.best_of_all(scores, "correct", ("classifier_noisy", None)),
+        best,
+        words.versus(scores, "correct", joint, unaided) if words.called(joint) not in best else "",
         words.best_of_all(scores, "pesq_wb_enhanced", words.NOISY),
         words.best_model(dominance(scores)),
     ]

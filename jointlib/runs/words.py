@@ -1,7 +1,7 @@
 """What a table or a figure shows, in sentences: computed from the scores, right for any corpus and any outcome."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -155,8 +155,8 @@ def _best(scores: pd.DataFrame, metric: str) -> tuple[Cell, str, int] | None:
 
 
 def corner(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
-    """Which cells are better, by the intervals, than doing nothing: listening to the noisy input, and reading it with
-    a classifier that was trained on noisy speech."""
+    """Which cells are better, by the intervals, than without enhancement: listening to the noisy input, and reading it
+    with a classifier that was trained on noisy speech."""
     reached: dict[str, list[str]] = {place: [] for place in (*_PLACES.values(), "in neither")}
     for strategy, alpha in scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False):
         cell = (strategy, alpha)
@@ -169,7 +169,7 @@ def corner(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
         return ""
     label = MEASURES[quality].label
     listed = [f"\n- {place.format(label)}: {'; '.join(names) or 'none'}" for place, names in reached.items()]
-    return f"Better than doing nothing, by the 95 % intervals:{''.join(listed)}\n"
+    return f"Better than without enhancement, by the 95 % intervals:{''.join(listed)}\n"
 
 
 def by_snr(scores: pd.DataFrame, metric: str, cell: Cell) -> str:
@@ -213,13 +213,17 @@ def failed(scores: pd.DataFrame) -> str:
     return f"Not computed, and left out of every mean:{lines}\n" if lines else "Every metric was computed."
 
 
-def training(histories: Mapping[str, pd.DataFrame]) -> str:
-    """When each training's best validation was, and what it read of the validation split; histories by strategy."""
+def training(histories: Mapping[str, pd.DataFrame], clean: Collection[str] = ()) -> str:
+    """When each training's best validation was, and what it read of the validation split; histories by strategy, those
+    in `clean` of trainings that were validated on clean speech."""
     lines = []
     for strategy, history in histories.items():
         if "selected" in history and len(best := history[history.selected.astype(bool)]):
             row, end = best.iloc[-1], history.step.iloc[-1]  # each was the best so far
-            read = f", accuracy {row.valid_accuracy:.3f}" if pd.notna(row.get("valid_accuracy")) else ""
+            speech = "clean" if strategy in clean else "noisy"
+            read = (
+                f", accuracy {row.valid_accuracy:.3f} on {speech} speech" if pd.notna(row.get("valid_accuracy")) else ""
+            )
             lines.append(f"\n- {STRATEGIES[strategy].title}: step {row.step:,.0f} of {end:,.0f}{read}")
     return f"Kept, as the best on the validation split:{''.join(lines)}\n" if lines else "Nothing was trained."
 
@@ -299,10 +303,10 @@ def held_back_costs(scores: pd.DataFrame, data: Data, cell: Cell = (BEST, None),
 
 
 def peers(table: pd.DataFrame, metric: str = "pesq_wb") -> str:
-    """Of a table with a row an enhancer, ours marked so: the best of ours and the best of the others."""
-    ours = table.index.str.endswith("(ours)")
-    best = {who: table.loc[rows, metric] for who, rows in (("ours", ours), ("the others", ~ours))}
-    told = [f"{column.idxmax().removesuffix(' (ours)')} ({column.max():.2f})" for column in best.values()]
+    """Of results/reference/peers.csv, where ours are marked so: the best of ours and the best of the others."""
+    values = table[table.metric == metric].set_index("enhancer").value
+    ours = values.index.str.endswith("(ours)")
+    told = [f"{best.idxmax().removesuffix(' (ours)')} ({best.max():.2f})" for best in (values[ours], values[~ours])]
     both = f"Of ours, {told[0]} has the highest PESQ; of the others, {told[1]}"
     return f"{both}. Only ours were trained on such voices and noises."
 

@@ -133,7 +133,8 @@ def test_gains_by_snr_have_a_line_a_row(scores):
 def test_training_names_what_was_kept():
     """`selected` marks every validation that was the best so far."""
     history = pd.DataFrame({"step": [10, 20, 30, 40], "valid_accuracy": [0.5, 0.7, 0.8, 0.7], "selected": [1, 1, 1, 0]})
-    assert words.training({"jt": history}).endswith("\n- JT: step 30 of 40, accuracy 0.800\n")
+    assert words.training({"jt": history}).endswith("\n- JT: step 30 of 40, accuracy 0.800 on noisy speech\n")
+    assert "accuracy 0.800 on clean speech" in words.training({"jt_clean": history}, clean=["jt_clean"])
     assert words.training({"cascade_clean": pd.DataFrame({"step": []})}) == "Nothing was trained."
 
 
@@ -173,7 +174,8 @@ def test_gradients_and_peers():
     assert "The cosine between the two is 0.03 in JT, -0.20 in BN:" in said
     assert "is 2,650 in JT." in words.gradients(pd.Series([2651.9], ["JT"]), pd.Series([0.1], ["JT"]))
     assert words.gradients(pd.Series(dtype=float), pd.Series(dtype=float)) == ""
-    table = pd.DataFrame({"pesq_wb": [1.9, 1.8, 1.3]}, ["Mask (ours)", "GTCRN", "Noisy"])
+    table = pd.DataFrame({"enhancer": ["Mask (ours)", "GTCRN", "Noisy"], "metric": "pesq_wb", "value": [1.9, 1.8, 1.3]})
+    table = pd.concat([table, table.assign(metric="stoi", value=[0.7, 0.8, 0.9])])
     assert "Of ours, Mask (1.90) has the highest PESQ; of the others, GTCRN (1.80)." in words.peers(table)
 
 

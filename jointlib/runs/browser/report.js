@@ -1,6 +1,6 @@
 // What a report's page shows of its runs when one is chosen, and of two that are compared. Everything is in the page.
 const page = JSON.parse(document.getElementById("data").textContent);
-const { utterances, examples, intents, runs } = page;
+const { utterances, examples, intents, runs, opening } = page;
 const find = (name) => document.getElementById(name);
 
 function make(tag, content = "", about = {}) {
@@ -66,9 +66,9 @@ function compareRuns() {
 
 function offerRuns() {
   const reading = runs.map((run, place) => [run, place]).filter(([run]) => run.read);
-  for (const [name, chosen] of [["run-a", 0], ["run-b", reading.length - 1]]) {
+  for (const [name, place] of [["run-a", opening[0]], ["run-b", opening[1]]]) {
     find(name).replaceChildren(...reading.map(([run, place]) => make("option", run.title, { value: place })));
-    find(name).selectedIndex = chosen;
+    find(name).value = place;
     find(name).addEventListener("change", compareRuns);
   }
   find("compare").hidden = reading.length < 2;
