@@ -132,6 +132,8 @@ class Config(BaseModel):
     device: str = Field("auto", exclude=True)  # the GPU if there is one; cpu, cuda, cuda:1
     bf16: bool | None = None  # autocast to bfloat16 in training; None: on a GPU
     checkpointing: bool = Field(False, exclude=True)  # of the classifier: less memory and more time, the same numbers
+    speech_memory_gb: Positive | None = Field(None, exclude=True)  # larger speech is left in its file and read batch by
+    # batch, one ahead of training, the same numbers; None: on the device, or on a CPU mapped into memory
     threads: Processors | None = None  # of torch; a number makes CPU runs repeat to the last bit
     metric_workers: Processors | None = Field(None, exclude=True)  # processes that score speech; None: one per core
 

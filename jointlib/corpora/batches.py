@@ -17,9 +17,11 @@ from jointlib.corpora.contaminate import Contaminator, draw_plan
 from jointlib.corpora.corpus import Corpus, CorpusError, in_words
 from jointlib.corpora.embedded.write import ensure_embedded
 from jointlib.corpora.noises import Noises, check_disjoint
+from jointlib.corpora.packed import StreamedAudio
 from jointlib.support.files import write_csv, write_wav
 from jointlib.support.progress import Progress
 from jointlib.support.ranks import own
+from jointlib.support.workers import ahead
 from jointlib.train import Batch
 
 AUDIO_CACHE = ROOT / "data/cache"
@@ -67,14 +69,19 @@ class Data:
         return Contaminator(plan, self.corpus.audio, noise, self.config.clip_samples, self.config.mixer)
 
     def batches(self, split: str, plan: pd.DataFrame | None = None, order: Tensor | None = None) -> Iterator[Batch]:
-        """Mix a split's plan, or some rows of one, batch by batch; `order` (N,) has its rows' numbers, if shuffled."""
-        plan = self.plan(split) if plan is None else plan
+        """Mix a split's plan, or some rows of one, batch by batch; `order` (N,) has its rows' numbers, if shuffled.
+
+        Speech that stays in its file is read while the batch before is used.
+        """
+        mixed = self._mixed(split, self.plan(split) if plan is None else plan, order)
+        return ahead(mixed) if isinstance(self.corpus.audio, StreamedAudio) else mixed
+
+    def _mixed(self, split: str, plan: pd.DataFrame, order: Tensor | None) -> Iterator[Batch]:
         contaminator, rows = self.contaminator(split, plan), torch.arange(len(plan)) if order is None else order
         for some in rows.split(self.config.batch_size):
             paths, some = tuple(plan.path.iloc[some.numpy()]), some if split == "test" else own(some)  # one tests alone
-            some = some.to(self.labels.device, non_blocking=True)
             noisy, clean, lengths, *_ = contaminator.mix(some)
-            labels = self.labels[contaminator.utterance[some]]
+            labels = self.labels[contaminator.utterance[some].to(self.labels.device, non_blocking=True)]
             yield Batch(noisy.unsqueeze(1), clean.unsqueeze(1), labels, lengths, paths)
 
     def train_batches(self, first: int = 0) -> Iterator[Batch]:
@@ -138,8 +145,11 @@ def load_data(config: Config) -> Data:
     if len(silent):  # an SNR means nothing in them
         wrong = f"silent for {{onset:.2f}} s, so that a clip of {config.clip_seconds} s has no speech; trim it"
         raise CorpusError(root, in_words(silent, wrong))
-    for packed in (corpus, train, test):
-        packed.audio = packed.audio.to(device)
+    for noises in (train, test):
+        noises.audio = noises.audio.to(device)
+    budget = config.speech_memory_gb
+    streamed = budget is not None and int(corpus.audio.lengths.sum()) * 2 > budget * 1e9
+    corpus.audio = StreamedAudio(corpus.audio, device) if streamed else corpus.audio.to(device)
     labels = torch.tensor(corpus.manifest.label.to_numpy(copy=True), device=device)
     return Data(config, corpus, {"train": train, "test": test}, labels)
 
@@ -163,7 +173,7 @@ def export_wavs(data: Data, plans: dict[str, pd.DataFrame], folder: Path) -> Pat
         table["path"] = table.path.str.removesuffix(".wav") + ".wav"  # a.flac.wav, as there may be an a.wav as well
         with Progress(len(plan), f"Writing {split}") as progress:
             for row, path in progress.over(enumerate(table.path)):
-                mixture = contaminator.mix(torch.tensor([row], device=lengths.device), int(lengths[row]))
+                mixture = contaminator.mix(torch.tensor([row]), int(lengths[row]))
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 write_wav(folder / path, mixture.noisy[0], SAMPLE_RATE)
         (folder / "data").mkdir(parents=True, exist_ok=True)

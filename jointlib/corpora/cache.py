@@ -51,7 +51,7 @@ def pack(files: Sequence[Path], cache: Path | str, title: str) -> PackedAudio:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torch would rather write to it, too, but memory may be smaller
         samples = torch.from_numpy(np.memmap(cache / f"{key}.int16", np.int16, "r"))
-    return PackedAudio(samples, lengths.cumsum(0) - lengths, lengths, sources)
+    return PackedAudio(samples, lengths.cumsum(0) - lengths, lengths, sources, file=cache / f"{key}.int16")
 
 
 def _write_pack(files: Sequence[Path], cache: Path, key: str, title: str) -> None:

@@ -81,20 +81,22 @@ class Contaminator:
     """Mixes the rows of a plan in batches, on the device of `speech` and `noise`, as clips of `length` samples."""
 
     def __init__(self, plan: pd.DataFrame, speech: PackedAudio, noise: PackedAudio, length: int, mixer: str):
-        columns = (plan[name].to_numpy(copy=True) for name in ("utterance", "noise", "offset", "snr_db"))
-        on_device = (torch.tensor(column, device=speech.samples.device) for column in columns)
-        self.utterance, self.noise, self.offset, self.snr_db = on_device
+        self.utterance = torch.tensor(plan.utterance.to_numpy(copy=True))  # on the CPU, as speech may lie in a file
+        columns = (plan[name].to_numpy(copy=True) for name in ("noise", "offset", "snr_db"))
+        self.noise, self.offset, self.snr_db = (torch.tensor(column, device=noise.samples.device) for column in columns)
         self._speech, self._recordings, self._length, self._mixer = speech, noise, length, mixer
 
     def mix(self, rows: Tensor, length: int | None = None) -> Mixture:
-        """Mix the plan's rows (B,), utterances cut or zero-padded to the clip's or to another length in samples."""
+        """Mix the plan's rows (B,), given on the CPU; utterances are cut or zero-padded to the clip's length or to
+        another one, in samples."""
         length = length or self._length
         speech, lengths = self._speech.clips(self.utterance[rows], length)
+        rows = rows.to(self.noise.device, non_blocking=True)
         noise = self._recordings.loops(self.noise[rows], self.offset[rows], length)
         return mix(speech, noise, lengths, self.snr_db[rows].float(), self._mixer)
 
     def realise(self, plan: pd.DataFrame, batch_size: int = 64) -> pd.DataFrame:
         """Add realised_snr_db, speech_gain and noise_gain to the plan, as mixing gives them."""
-        batches = [self.mix(rows) for rows in torch.arange(len(plan), device=self.snr_db.device).split(batch_size)]
+        batches = [self.mix(rows) for rows in torch.arange(len(plan)).split(batch_size)]
         names = ("realised_snr_db", "speech_gain", "noise_gain")
         return plan.assign(**{name: torch.cat([getattr(x, name) for x in batches]).cpu().numpy() for name in names})

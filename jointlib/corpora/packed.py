@@ -1,6 +1,8 @@
-"""Waveforms of many files end to end on one device, and batches of clips cut from them without an index a sample."""
+"""Waveforms of many files end to end on one device, or left in a file, and batches of clips cut from them."""
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -24,6 +26,7 @@ class PackedAudio:
     # problem (why it cannot be used; empty otherwise) and digest (a hash of its samples here)
     sources: pd.DataFrame = field(default_factory=pd.DataFrame)
     margin: int = 0  # how many samples of its own beginning follow each file
+    file: Path | None = None  # which `samples` are mapped from
 
     def __post_init__(self) -> None:
         self._last = int(self.starts.max()) if len(self.starts) else 0
@@ -40,6 +43,7 @@ class PackedAudio:
 
     def clips(self, index: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """Cut or zero-pad the files `index` (B,) to `length` samples: float32 (B, length) and true lengths (B,)."""
+        index = index.to(self.lengths.device, non_blocking=True)
         lengths = self.lengths[index].clamp(max=length)
         return self._rows(self.starts[index], length).mul_(inside(lengths, length)), lengths
 
@@ -59,3 +63,22 @@ class PackedAudio:
             self.samples = torch.nn.functional.pad(self.samples, (0, self._last + length - len(self.samples)))
         every = self.samples.as_strided((len(self.samples) - length + 1, length), (1, 1))
         return every.index_select(0, starts).float().mul_(1 / 32768)
+
+
+class StreamedAudio(PackedAudio):
+    """The same, left in its file: what a batch needs is read from there, and only that is moved to `device`."""
+
+    def __init__(self, audio: PackedAudio, device: torch.device | str):
+        super().__init__(audio.samples, audio.starts, audio.lengths, audio.sources, file=audio.file)
+        self._device = torch.device(device)
+
+    def clips(self, index: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """See `PackedAudio.clips`; `index` on the CPU, so that this waits for no device. OSError: the file was cut."""
+        lengths = self.lengths[index].clamp(max=length)
+        rows = torch.zeros(len(index), length, dtype=torch.int16, pin_memory=self._device.type == "cuda")
+        with self.file.open("rb", buffering=0) as stream:
+            for row, start, wanted in zip(rows.numpy(), self.starts[index].tolist(), lengths.tolist(), strict=True):
+                if os.preadv(stream.fileno(), [memoryview(row[:wanted]).cast("B")], 2 * start) != 2 * wanted:
+                    raise OSError(f"{self.file}: was cut; remove it, and the speech is read anew")
+        clips, lengths = (x.to(self._device, non_blocking=True) for x in (rows, lengths))
+        return clips.float().mul_(1 / 32768), lengths

@@ -1,19 +1,30 @@
-"""Processes beside this one, which end when it does, whatever ends it."""
+"""Processes beside this one, which end when it does, whatever ends it; and a thread that works ahead."""
 
 import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def cores() -> int:
     """How many this process was given, which on a shared machine or cluster is fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
+
+
+def ahead(made: Iterator[T]) -> Iterator[T]:
+    """The same, in order, each made by a thread while the one before is used; what it raises is raised here."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, made, None)
+        while (one := coming.result()) is not None:
+            coming = thread.submit(next, made, None)
+            yield one
 
 
 class _Worker(SpawnProcess):
