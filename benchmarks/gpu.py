@@ -57,13 +57,13 @@ def noise(files: int, seconds: float) -> PackedAudio:
     return PackedAudio(samples, torch.arange(files) * length, torch.full((files,), length))
 
 
-def generated(config: Config, utterances: int) -> Data:
-    """A corpus of noise in noise on the configuration's device: it takes the road of a real one from there on."""
+def generated(config: Config, utterances: int, speech: PackedAudio | None = None) -> Data:
+    """A corpus of noise, or of a given `speech`, in noise on the configuration's device, used as a real one is."""
     device, splits = config.torch_device, {"train": utterances, "valid": config.batch_size, "test": 1}
     labels = np.arange(sum(splits.values())) % CLASSES
     names = [f"{number}.wav" for number in range(len(labels))]
     manifest = pd.DataFrame({"path": names, "label": labels, "split": np.repeat(list(splits), list(splits.values()))})
-    corpus = Corpus(manifest, [str(label) for label in range(CLASSES)], noise(len(labels), 2.3).to(device))
+    corpus = Corpus(manifest, [str(label) for label in range(CLASSES)], speech or noise(len(labels), 2.3).to(device))
     files = pd.DataFrame({"file": [Path(f"White_{number}.wav") for number in range(4)], "type": "White"})
     noises = Noises(files, noise(4, 20.0).to(device), [np.arange(16_000)] * 4)
     return Data(config, corpus, {"train": noises, "test": noises}, torch.tensor(labels, device=device))
