@@ -110,7 +110,7 @@ def _plot(source: ColumnDataSource, view: CDSView) -> figure:
 
 def _table(source: ColumnDataSource, view: CDSView) -> DataTable:
     longest = max(map(len, source.data["run"]))
-    columns = [TableColumn(field="run", title="run", width=8 * longest + 8, formatter=StringFormatter())]
+    columns = [TableColumn(field="run", title="run", width=7 * longest + 12, formatter=StringFormatter())]
     for name, label in _COLUMNS.items():
         form = NumberFormatter(format=_FORMS.get(name, "0.000"), nan_format="–", text_align="right")
         columns.append(TableColumn(field=name, title=label, width=max(64, 9 * len(label) + 2), formatter=form))
@@ -121,6 +121,7 @@ def _table(source: ColumnDataSource, view: CDSView) -> DataTable:
         "autosize_mode": "none",
         "height": height,
         "sizing_mode": "stretch_width",
+        "max_width": sum(column.width for column in columns) + 16,  # no line is drawn beside the table
         "stylesheets": [_LOOK],
     }
     return DataTable(source=source, view=view, columns=columns, **about)
