@@ -12,11 +12,12 @@ from benchmarks.reference import PAGE, TARGET, fill, recorded
 from jointlib.config import load_config
 from jointlib.runs.comparisons import BEST, difference
 from jointlib.runs.folder import list_runs
+from jointlib.runs.measures import MEASURES
 from jointlib.runs.scores import cells, read_run
 from jointlib.support.files import write_atomically, write_csv
 
 CONTROL, STEPS = "cascade_mask_enhanced", 3720
-METRICS = {"correct": ("accuracy", ".3f"), "pesq_wb_enhanced": ("PESQ (MOS)", ".2f")}
+METRICS = ("correct", "pesq_wb_enhanced")
 
 
 def row(scores: pd.DataFrame, strategy: str) -> dict[str, str]:
@@ -24,7 +25,8 @@ def row(scores: pd.DataFrame, strategy: str) -> dict[str, str]:
     own = scores[scores.strategy == strategy]
     cost = own[["passes", "core_seconds"]].mean()
     shown = {"passes": f"{cost.passes:g}", "core-minutes": f"{cost.core_seconds / 60:.1f}"}
-    for metric, (label, form) in METRICS.items():
+    for metric in METRICS:
+        label, form = MEASURES[metric].head, MEASURES[metric].form
         mean = cells(own, metric).iloc[0]
         shown[label] = f"{mean.value:{form}} [{mean.low:{form}}, {mean.high:{form}}]"
         found = difference(scores, metric, (BEST, None), (strategy, None))

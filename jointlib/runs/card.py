@@ -98,13 +98,14 @@ def _size(config: Config, record: dict[str, Any], classes: int) -> str:
 
 def _scores(scores: pd.DataFrame) -> str:
     lines = ["| measure | mean [95 % interval] | noisy input |", "|---|---|---|"]
-    for metric, (label, form, unit, _) in MEASURES.items():
+    for metric, measure in MEASURES.items():
         if metric in scores:
+            form = measure.form
             mean, low, high = interval(scores[metric], scores.speaker, scores.seed)
             bounds = "" if np.isnan(low) else f" [{low:{form}}, {high:{form}}]"
             noisy = metric.replace("_enhanced", "_noisy")
             before = f"{scores[noisy].mean():{form}}" if noisy != metric else "–"
-            lines.append(f"| {label}{unit and f' ({unit.strip()})'} | {mean:{form}}{bounds} | {before} |")
+            lines.append(f"| {measure.head} | {mean:{form}}{bounds} | {before} |")
     number = f"{len(scores):,} test utterances of {scores.speaker.nunique()} speakers; the intervals are over speakers."
     return "\n".join([*lines, "", number])
 

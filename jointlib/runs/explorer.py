@@ -22,6 +22,7 @@ from matplotlib.colors import to_hex
 
 from jointlib.runs.figures import COLOURS, MARKERS
 from jointlib.runs.folder import title
+from jointlib.runs.measures import MEASURES
 from jointlib.strategies import STRATEGIES
 
 # Within the page, and no more of them than it needs: with the others it would be twice as large.
@@ -30,7 +31,7 @@ _INK = "#7d8790"  # legible on light and on dark paper
 # What bokeh calls matplotlib's markers, or has next to them.
 _MARKERS = {"s": "square", "D": "diamond", "v": "inverted_triangle", "P": "cross", "p": "hex", "o": "circle"}
 _MARKERS |= {"*": "star", "^": "triangle", "X": "x", "<": "square_pin", ">": "triangle_pin", "h": "hex", "d": "diamond"}
-_QUALITIES = {"pesq_wb_enhanced": "PESQ", "stoi_enhanced": "STOI", "si_sdr_enhanced": "SI-SDR (dB)"}
+_QUALITIES = {name: MEASURES[name].head for name in ("pesq_wb_enhanced", "stoi_enhanced", "si_sdr_enhanced")}
 _COLUMNS = {"correct": "accuracy", "correct_on_clean": "on clean", **_QUALITIES}
 _COLUMNS |= {"core_minutes": "core-min", "parameters": "parameters"}
 _FORMS = {"pesq_wb_enhanced": "0.00", "si_sdr_enhanced": "0.0", "core_minutes": "0.0", "parameters": "0,0"}

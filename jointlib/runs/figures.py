@@ -13,6 +13,7 @@ from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
 
 from jointlib import SAMPLE_RATE
 from jointlib.runs.folder import title
+from jointlib.runs.measures import measure_of
 from jointlib.runs.scores import cells, interval, noisy_cell
 from jointlib.strategies import STRATEGIES
 
@@ -53,16 +54,6 @@ _CURVES = {
     "valid_cross_entropy": "valid cross-entropy (nat)",
     "valid_mse": "valid MSE",
     "valid_accuracy": "valid accuracy",
-}
-LABELS = {
-    "correct": "accuracy",
-    "pesq_wb": "PESQ, wide band (MOS)",
-    "pesq_nb": "PESQ, narrow band (MOS)",
-    "stoi": "STOI",
-    "estoi": "ESTOI",
-    "lsd": "log-spectral distance (dB)",
-    "si_sdr": "SI-SDR (dB)",
-    "mse": "MSE",
 }
 
 
@@ -118,7 +109,7 @@ def against_snr(
             look = {"color": COLOURS[_TITLES[name]], "marker": MARKERS[_TITLES[name]], "elinewidth": 0.8, "ms": 6}
             places = np.sort(own.snr_db.unique()) + shift
             axis.errorbar(places, mean, [mean - low, high - mean], label=_TITLES[name], **look)
-        label = LABELS[metric.removesuffix("_enhanced")]
+        label = measure_of(metric).head
         if noisy != metric:
             axis.axhline(0, color="0.4", linestyle="--", label="noisy input")
             label = f"gain in {label}"
@@ -168,7 +159,7 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
     for value in noisy_cell(scores, "correct", "classifier_noisy").value:
         axis.axhspan(bottom, value, **shade)
     axis.set(xlim=(left, right), ylim=(bottom, top))
-    axis.set(xlabel=LABELS[quality], ylabel="intent accuracy on noisy speech")
+    axis.set(xlabel=measure_of(quality).head, ylabel="intent accuracy on noisy speech")
     axis.legend(fontsize=10, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.tight_layout()
     return figure

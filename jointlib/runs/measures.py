@@ -4,20 +4,29 @@ from typing import NamedTuple
 
 
 class Measure(NamedTuple):
-    """A column of per_utterance.csv in a sentence: name, format and unit, and whether less of it is better."""
+    """A column of per_utterance.csv: its name in a sentence, and as the head of a table or axis; the format of its
+    values, their unit in a sentence, and whether less is better."""
 
     label: str
+    head: str
     form: str
     unit: str = ""
     less_is_better: bool = False
 
 
 MEASURES = {
-    "correct": Measure("accuracy", ".3f"),
-    "pesq_wb_enhanced": Measure("PESQ", ".2f"),
-    "stoi_enhanced": Measure("STOI", ".3f"),
-    "estoi_enhanced": Measure("ESTOI", ".3f"),
-    "si_sdr_enhanced": Measure("SI-SDR", ".1f", " dB"),
-    "lsd_enhanced": Measure("log-spectral distance", ".1f", " dB", less_is_better=True),
-    "mse_enhanced": Measure("MSE", ".1e", less_is_better=True),
+    "correct": Measure("accuracy", "accuracy", ".3f"),
+    "correct_on_clean": Measure("accuracy on clean speech", "accuracy on clean", ".3f"),
+    "pesq_wb_enhanced": Measure("PESQ", "PESQ (MOS)", ".2f"),
+    "pesq_nb_enhanced": Measure("narrow-band PESQ", "PESQ, narrow band (MOS)", ".2f"),
+    "stoi_enhanced": Measure("STOI", "STOI", ".3f"),
+    "estoi_enhanced": Measure("ESTOI", "ESTOI", ".3f"),
+    "si_sdr_enhanced": Measure("SI-SDR", "SI-SDR (dB)", ".1f", " dB"),
+    "lsd_enhanced": Measure("log-spectral distance", "LSD (dB)", ".1f", " dB", less_is_better=True),
+    "mse_enhanced": Measure("MSE", "MSE", ".1e", less_is_better=True),
 }
+
+
+def measure_of(column: str) -> Measure:
+    """What a column holds: the same in pesq_wb, pesq_wb_noisy and pesq_wb_enhanced."""
+    return MEASURES[column if column in MEASURES else f"{column.removesuffix('_noisy')}_enhanced"]

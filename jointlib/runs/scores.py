@@ -187,7 +187,7 @@ def failures(scores: pd.DataFrame) -> pd.DataFrame:
 def failed_metrics(scores: pd.DataFrame) -> list[str]:
     """What `failures` found, in words: ``ESTOI and STOI of noisy speech: 7 utterances (too little speech)``."""
     found = failures(scores)
-    found["metric"] = [MEASURES.get(f"{name}_enhanced", Measure(name, "")).label for name in found.metric]
+    found["metric"] = [MEASURES.get(f"{name}_enhanced", Measure(name, name, "")).label for name in found.metric]
     grouped = found.groupby(["speech", "utterances", "reason"]).metric.agg(" and ".join)
     return [
         f"{metrics} of {speech} speech: {count} utterance{'s' * (count > 1)} ({reason})"

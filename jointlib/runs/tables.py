@@ -1,6 +1,6 @@
 """Tables 2 to 5 of the paper from finished runs, each value with its interval and the published one beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from jointlib.runs.comparisons import (
     verdicts,
 )
 from jointlib.runs.folder import title
-from jointlib.runs.measures import MEASURES
+from jointlib.runs.measures import MEASURES, measure_of
 from jointlib.runs.scores import cells, noisy_cell, read_passages, read_scores, remarks
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import write_atomically, write_csv
@@ -38,26 +38,13 @@ class PaperTable(NamedTuple):
 
 
 TABLES = {
-    2: PaperTable("Intent classification accuracy", "correct", "{:.3f}", ("noisy", "jt_clean", "jt", "bn", "bn_mix")),
-    3: PaperTable("PESQ, wide band (MOS)", "pesq_wb_enhanced", "{:.2f}"),
-    4: PaperTable("STOI", "stoi_enhanced", "{:.2f}"),
-    5: PaperTable("MSE", "mse_enhanced", "{:.1e}"),
+    2: PaperTable("Intent classification accuracy", "correct", ".3f", ("noisy", "jt_clean", "jt", "bn", "bn_mix")),
+    3: PaperTable("PESQ, wide band (MOS)", "pesq_wb_enhanced", ".2f"),
+    4: PaperTable("STOI", "stoi_enhanced", ".2f"),
+    5: PaperTable("MSE", "mse_enhanced", ".1e"),
 }
-_OVERVIEW = {
-    "accuracy": ("correct", "{:.3f}"),
-    "accuracy on clean": ("correct_on_clean", "{:.3f}"),
-    "PESQ (MOS)": ("pesq_wb_enhanced", "{:.2f}"),
-    "STOI": ("stoi_enhanced", "{:.2f}"),
-    "SI-SDR (dB)": ("si_sdr_enhanced", "{:.1f}"),
-    "MSE": ("mse_enhanced", "{:.1e}"),
-}
-_QUALITY = {
-    "PESQ (MOS)": ("pesq_wb_enhanced", "{:.2f}"),
-    "STOI": ("stoi_enhanced", "{:.3f}"),
-    "ESTOI": ("estoi_enhanced", "{:.3f}"),
-    "SI-SDR (dB)": ("si_sdr_enhanced", "{:.1f}"),
-    "LSD (dB)": ("lsd_enhanced", "{:.1f}"),
-}
+_OVERVIEW = ("correct", "correct_on_clean", "pesq_wb_enhanced", "stoi_enhanced", "si_sdr_enhanced", "mse_enhanced")
+_QUALITY = ("pesq_wb_enhanced", "stoi_enhanced", "estoi_enhanced", "si_sdr_enhanced", "lsd_enhanced")
 
 
 def compare(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:
@@ -75,7 +62,7 @@ def paper_table(scores: pd.DataFrame, number: int, classifier: str = "classifier
     layout = pd.DataFrame("", index=[_title(row) for row in table.rows], columns=columns)
     for row in compare(scores, number, classifier).itertuples():
         ours = "not run" if np.isnan(row.value) else _with_bounds(row, table.form, table.metric)
-        theirs = "–" if np.isnan(row.published) else table.form.format(row.published)
+        theirs = "–" if np.isnan(row.published) else f"{row.published:{table.form}}"
         alpha = ALPHAS[0] if np.isnan(row.alpha) else row.alpha
         layout.loc[_title(row.strategy), f"alpha = {alpha:g}"] = f"{ours} ({theirs})"
     return layout.rename_axis(table.caption)
@@ -99,7 +86,20 @@ def overview(scores: pd.DataFrame) -> pd.DataFrame:
 def quality_table(scores: pd.DataFrame, passages: pd.DataFrame) -> pd.DataFrame:
     """Measures of quality of every row and, last, PESQ of each speaker's utterances joined to passages of 8 s."""
     longer = passages.assign(path=passages.index.map(str), correct=np.nan)
-    return _table(scores, _QUALITY).join(_table(longer, {"PESQ of 8 s": _QUALITY["PESQ (MOS)"]}))
+    return _table(scores, _QUALITY).join(_table(longer, _QUALITY[:1]).set_axis(["PESQ of 8 s"], axis=1))
+
+
+def means(scores: pd.DataFrame, by: str, metrics: Iterable[str]) -> pd.DataFrame:
+    """The means of columns of per_utterance.csv by `snr_db`, or by `noise_type` with the lowest of the first on top."""
+    found = scores.groupby(by)[list(metrics)].mean().dropna(axis=1, how="all")
+    found = found.sort_values(list(found) if by == "noise_type" else by)
+    speech = {"noisy": ", noisy", "enhanced": ", enhanced"}
+    shown = {}
+    for name, column in found.items():
+        measure = measure_of(name)
+        head = measure.head + speech.get(name.rpartition("_")[2], "")
+        shown[head] = column.map(f"{{:{measure.form}}}".format)
+    return pd.DataFrame(shown, index=found.index).rename_axis({"snr_db": "SNR (dB)", "noise_type": "noise"}[by])
 
 
 def changes(steps: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +129,7 @@ def generalisation(scores: pd.DataFrame, data: Data, metric: str = "correct") ->
             found = cells(scores[chosen], metric)
             titles = [title(row.strategy, row.alpha) for row in found.itertuples()]
             number = int(chosen[test.index].sum())
-            shown = [_with_bounds(row, "{:.2f}", metric) for row in found.itertuples()]
+            shown = [_with_bounds(row, ".2f", metric) for row in found.itertuples()]
             rows[label] = {"utterances": number, **dict(zip(titles, shown, strict=True))}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("in the test split")
 
@@ -146,20 +146,21 @@ def held_back(scores: pd.DataFrame, data: Data) -> dict[str, pd.Series]:
     return {name: unmet for name, unmet in conditions.items() if unmet.any() and not unmet.all()}
 
 
-def _table(scores: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
-    """A row for noisy speech and for every strategy and alpha that was run; a column a metric with its format. Noisy
-    speech is on top, the others follow by the first column that they have, best first."""
+def _table(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """A row for noisy speech and for every strategy and alpha that was run; a column a metric. Noisy speech is on top,
+    the others follow by the first column that they have, best first."""
     rows: dict[tuple[int, str, str], dict[str, str]] = {}
     rank: dict[tuple[int, str, str], tuple[bool, int, float]] = {}
-    for place, (name, (metric, form)) in enumerate(columns.items()):
+    for place, metric in enumerate(metrics):
+        form = MEASURES[metric].form
         noisy = [noisy_cell(scores, metric)] if metric.endswith("_enhanced") else []
         for row in pd.concat([*noisy, cells(scores, metric)]).itertuples():
-            rows.setdefault(key := _row(row.strategy, row.alpha), {})[name] = _with_bounds(row, form, metric)
+            rows.setdefault(key := _row(row.strategy, row.alpha), {})[metric] = _with_bounds(row, form, metric)
             rank.setdefault(key, (row.strategy != "noisy", place, -row.value))
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(columns)).fillna("–")
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=metrics).fillna("–")
     table = table.loc[sorted(rows, key=lambda key: (rank[key], key))]
     table.index = pd.MultiIndex.from_tuples([key[1:] for key in table.index], names=["strategy", "alpha"])
-    return table
+    return table.rename(columns={metric: MEASURES[metric].head for metric in metrics})
 
 
 def _row(strategy: str, alpha: float) -> tuple[int, str, str]:
@@ -175,8 +176,8 @@ def _title(strategy: str) -> str:
 def _with_bounds(row: Any, form: str, metric: str) -> str:
     """A value, its mark, and its interval, which a single speaker does not have."""
     mark = " †" if row.guessing and metric.startswith("correct") else ""
-    bounds = "" if np.isnan(row.low) else f" [{form.format(row.low)}, {form.format(row.high)}]"
-    return f"{form.format(row.value)}{mark}{bounds}"
+    bounds = "" if np.isnan(row.low) else f" [{row.low:{form}}, {row.high:{form}}]"
+    return f"{row.value:{form}}{mark}{bounds}"
 
 
 def legend(scores: pd.DataFrame) -> str:

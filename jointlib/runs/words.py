@@ -180,7 +180,7 @@ def by_snr(scores: pd.DataFrame, metric: str, cell: Cell) -> str:
     snr_db = scores.drop_duplicates("path").set_index("path").snr_db
     gain = (ours - noisy.reindex(ours.index)).groupby(lambda key: snr_db[key[2]]).mean()
     best, worst = gain.idxmax(), gain.idxmin()
-    label, form, unit, _ = MEASURES[metric]
+    label, _, form, unit, _ = MEASURES[metric]
     most, least = (f"{gain[snr]:+{form}}{unit}" for snr in (best, worst))
     ends = f"by {most} at best, at an SNR of {best:g} dB, and by {least} at worst, at {worst:g} dB"
     return f"{_capital(called(cell))} changes {label} {ends}."
@@ -251,7 +251,7 @@ def utterance(scores: pd.DataFrame, path: str, metric: str = "pesq_wb_enhanced")
     own = scores[scores.path == path].dropna(subset=metric) if metric in scores else scores[:0]
     if own.empty:
         return ""
-    label, form, unit, less = MEASURES[metric]
+    label, _, form, unit, less = MEASURES[metric]
     means = own.groupby(["strategy", "alpha"])[metric].mean().sort_values(ascending=less)
     listed = ", ".join(f"{value:{form}}{unit} with {called(cell)}" for cell, value in means.items())
     noisy = own[metric.replace("_enhanced", "_noisy")].iloc[0]
