@@ -54,6 +54,16 @@ def test_the_kill_test_can_fail(profile, tmp_path, monkeypatch):
     assert any(name.endswith("weights.safetensors") for name in different)
 
 
+def test_the_time_that_a_run_took_is_all_that_may_differ(tmp_path):
+    card = "- 6 passes, {} core-minutes\n\n| strategy | core-minutes | MSE |\n|---|---|---|\n| JT |{}| {} |"
+    written = {"one": ("0.9", " 0.9  ", 2), "slower": ("10.1", " 10.1 ", 2), "worse": ("0.9", " 0.9  ", 3)}
+    for name, values in written.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "card.md").write_text(card.format(*values))
+    one, slower, worse = (content(tmp_path / name) for name in written)
+    assert differences(one, slower) == [] and differences(one, worse) == ["card.md"]
+
+
 COMMAND = [sys.executable, "-m", "jointlib", "train", "--strategy", "jt", "--profile"]
 
 
