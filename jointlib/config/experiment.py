@@ -1,21 +1,22 @@
 """The parameters of one experiment. A value that cannot be is an error at once."""
 
-import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from jointlib import SAMPLE_RATE, SPLITS
+from jointlib import SAMPLE_RATE
+from jointlib.config.embedded import EmbeddedCorpus
+from jointlib.config.identity import ignored, without
+from jointlib.config.places import ROOT
 from jointlib.config.values import (
     ClipSeconds,
     ConfigError,
     Doublings,
     Names,
-    NoiseSeconds,
     NotNegative,
     Numbers,
     Positive,
@@ -23,57 +24,17 @@ from jointlib.config.values import (
     Seed,
     Share,
     Steps,
-    Utterances,
     Width,
     Window,
-    WordsPerMinute,
     in_words,
     several,
     up_to,
 )
 from jointlib.losses import TERMS
-from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, JT, STRATEGIES, Classifier, Strategy, trainings
+from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, STRATEGIES, trainings
 
-__all__ = ["CHECKOUT", "ROOT", "Config", "EmbeddedCorpus", "identity", "ignored", "parent_of", "without"]
-CHECKOUT = Path(__file__).resolve().parents[2]  # notebooks, Snakefile and published tables, unless this is a wheel
-_HERE = CHECKOUT if (CHECKOUT / "Snakefile").is_file() else "."  # site-packages is no place to write to
-# The project's folder: relative paths start here, data/ and results/ lie below it.
-ROOT = Path(os.environ.get("JOINTLIB_HOME") or _HERE).expanduser().resolve()
-
-VOICES = {"train": 240, "valid": 80, "test": 80}  # of the embedded speakers: accents times shapes
-Split = Literal[SPLITS]
+__all__ = ["Config"]
 StrategyName = Literal[tuple(STRATEGIES)]
-_ALL_SPLITS, _BOTH_NOISES = Field(min_length=3), Field(min_length=2)
-
-
-class EmbeddedCorpus(BaseModel):
-    """How large an embedded corpus is. The defaults are the size of Fluent Speech Commands."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    utterances: Annotated[dict[Split, Utterances], _ALL_SPLITS] = {"train": 23_132, "valid": 3_118, "test": 3_793}
-    speakers: Annotated[dict[Split, Width], _ALL_SPLITS] = {"train": 77, "valid": 10, "test": 10}
-    phrasings: up_to(8) = 8  # wordings of each of the 31 intents, of eight
-    phrasings_of_test_only: up_to(7, least=0) = 0  # and some that are in no other split
-    words_per_minute: tuple[WordsPerMinute, WordsPerMinute] = (150, 220)  # range of the speakers' rates
-    noise_files: Annotated[dict[Literal["train", "test"], Width], _BOTH_NOISES] = {"train": 12, "test": 5}  # of a type
-    noise_seconds: NoiseSeconds = 20.0  # length of each
-    seed: Seed = 0
-
-    @model_validator(mode="after")
-    def _there_are_eight_phrasings(self) -> "EmbeddedCorpus":
-        if (wanted := self.phrasings + self.phrasings_of_test_only) > 8:
-            raise ValueError(f"phrasings and phrasings_of_test_only: {wanted} wordings asked for, there are 8")
-        return self
-
-    @model_validator(mode="after")
-    def _there_are_such_voices(self) -> "EmbeddedCorpus":
-        for split, wanted in self.speakers.items():
-            if wanted > VOICES[split]:
-                raise ValueError(f"speakers: {wanted} wanted for {split}, there are {VOICES[split]} voices")
-        if self.words_per_minute[0] > self.words_per_minute[1]:
-            raise ValueError(f"words_per_minute={self.words_per_minute}: the lower rate comes first")
-        return self
 
 
 class Config(BaseModel):
@@ -273,36 +234,6 @@ class Config(BaseModel):
         if chunk is not None and chunk % stride:
             raise ValueError(f"frontend_chunk={chunk}: must be a multiple of {stride}, 2 ** frontend_layers")
         return self
-
-
-def identity(config: Config) -> dict[str, Any]:
-    """What decides a run's numbers, as plain JSON values."""
-    return config.model_dump(mode="json")
-
-
-def parent_of(config: Config, strategy: str) -> Config:
-    """The run that one of this run's parts is taken from: another strategy, from scratch, its share of the steps."""
-    made_of, shares = (len(trainings(*row)) for row in ((config.strategy, config.init), (strategy, "scratch")))
-    steps = config.steps if shares == made_of else max(1, config.steps // made_of) * shares
-    variant = without(config.variant, ("init",) if steps == config.steps else ("init", "steps"))
-    if steps != config.steps:
-        variant = ",".join(sorted([*filter(None, variant.split(",")), f"steps={steps}"]))
-    return config.replace(strategy=strategy, init="scratch", steps=steps, variant=variant)
-
-
-def ignored(row: Strategy) -> dict[str, Any]:
-    """The parameters that mean nothing to a strategy, at the value that its runs have."""
-    found: dict[str, Any] = {} if row.pretrained else {"init": "scratch"}
-    if not issubclass(row.network, JT):
-        found["gradient"] = None
-    if row.network is Classifier:
-        found |= {"frontend": None, "loss": None}
-    return found
-
-
-def without(variant: str, names: Collection[str]) -> str:
-    """A variant without what it says about some parameters."""
-    return ",".join(part for part in variant.split(",") if part.partition("=")[0] not in names)
 
 
 def _told(error: dict[str, Any]) -> str:

@@ -10,7 +10,8 @@ from typing import Any, get_args
 import yaml
 
 import jointlib
-from jointlib.config.experiment import ROOT, Config
+from jointlib.config.experiment import Config
+from jointlib.config.places import ROOT
 from jointlib.config.values import ConfigError, unknown
 
 __all__ = ["PROFILES", "from_notebook", "load_config", "read_settings"]

@@ -4,9 +4,9 @@ import os
 import re
 import subprocess
 from functools import cache
-from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from jointlib import CHECKOUT
+
 PATIENCE = 10  # seconds that git has to answer
 # The files that decide a run's numbers, for git: the method, what it is fed, and what computes it faster.
 _DECISIVE = (":(glob)jointlib/*.py", ":(exclude)jointlib/__main__.py", "jointlib/corpora", "jointlib/fast")

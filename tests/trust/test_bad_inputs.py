@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from jointlib.config import Config, ConfigError, EmbeddedCorpus, from_notebook, load_config
-from jointlib.config.experiment import VOICES
+from jointlib.config.embedded import VOICES
 from jointlib.corpora.batches import load_data
 from jointlib.corpora.embedded.speech import speakers
 from jointlib.runs.folder import FILES, list_runs, read_config, run_folder
