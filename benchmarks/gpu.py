@@ -29,8 +29,9 @@ from jointlib.corpora.noises import Noises
 from jointlib.corpora.packed import PackedAudio
 from jointlib.fast.gpu import fast_gpu, swap_for_gpu
 from jointlib.runs.run import build_network
+from jointlib.support.checkpoint import Checkpoint
 from jointlib.support.files import read_json, write_json
-from jointlib.train import Batch, Checkpoint, build_optimizer, train, train_step
+from jointlib.train import Batch, build_optimizer, train, train_step
 
 RECORD = CHECKOUT / "results/reference/gpu.json"
 CLASSES = 31

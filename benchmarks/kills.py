@@ -20,13 +20,14 @@ import torch
 from jointlib import train
 from jointlib.config import CHECKOUT, Config
 from jointlib.runs import fit
+from jointlib.support.checkpoint import Checkpoint
 
 # What the victim announces when it begins; a kill falls somewhere between that and its usual end.
 PHASES = {
     "reading": (fit, "load_data"),
     "step": (train, "_train_steps"),
     "validation": (train, "validate"),
-    "checkpoint": (train.Checkpoint, "save"),
+    "checkpoint": (Checkpoint, "save"),
     "evaluation": (fit, "evaluate"),
     "writing": (fit, "write_csv"),
     "record": (fit, "write_json"),

@@ -20,9 +20,10 @@ from jointlib.config import Config, load_config
 from jointlib.corpora.batches import Data, load_data
 from jointlib.fast.cpu import fast_cpu
 from jointlib.runs.run import build_network
+from jointlib.support.checkpoint import Checkpoint
 from jointlib.support.files import write_json
 from jointlib.support.ranks import is_first, together
-from jointlib.train import Batch, Checkpoint, train
+from jointlib.train import Batch, train
 
 STRATEGIES, TYPES = ("jt", "bn", "protected"), (torch.float64, torch.float32)
 # 62 utterances in batches of 9: the processes have 5 and 4, and of the last one of a pass 4 each

@@ -1,31 +1,23 @@
-"""Training: one step, the loop, validation, and the checkpoint from which an interrupted loop goes on."""
+"""Training: one step, the loop, and validation."""
 
-import json
 import math
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from jointlib.losses import loss_terms, weighted_sum
 from jointlib.strategies import set_training
-from jointlib.support.files import UnusableFile, write_atomically
+from jointlib.support.checkpoint import Checkpoint, History, State
 from jointlib.support.progress import Progress
 from jointlib.support.ranks import batch_of, is_first, over_batch, parallel, total
 from jointlib.tcn import Filterbank
 
 if TYPE_CHECKING:  # any object with the same attributes will do
     from jointlib.config import Config
-
-State = dict[str, Tensor]
-History = list[dict[str, Any]]
 
 
 class Batch(NamedTuple):
@@ -112,7 +104,7 @@ def selected(history: History, select: str) -> int:
     return keys.index(max(keys)) if keys else 0
 
 
-def train(model: nn.Module, data: Any, config: "Config", checkpoint: "Checkpoint", title: str) -> tuple[State, History]:
+def train(model: nn.Module, data: Any, config: "Config", checkpoint: Checkpoint, title: str) -> tuple[State, History]:
     """Train until the steps or the patience run out, from the checkpoint on if there is one.
 
     `data` has ``train_batches(first)``, without end from step `first` on, and ``batches("valid")`` (`corpora.batches`).
@@ -193,55 +185,3 @@ def _check_finite(steps: list[tuple[str, State, tuple[str, ...]]]) -> None:
 
 def _copy(model: nn.Module) -> State:
     return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def _state(stored: State, optimizer: torch.optim.Optimizer) -> dict[int, State]:
-    """An optimiser's state, from a file, by parameter; ValueError if it is another optimiser's."""
-    state: dict[int, State] = defaultdict(dict)
-    for name, value in stored.items():
-        index, _, entry = name.partition(".")
-        state[int(index)][entry] = value
-    trained = optimizer.param_groups[0]["params"]
-    for index, entries in state.items():
-        shape, shapes = tuple(trained[index].shape), {name: tuple(value.shape) for name, value in entries.items()}
-        if shapes != {"step": (), "exp_avg": shape, "exp_avg_sq": shape}:
-            raise ValueError(f"the optimiser's state of parameter {index}, {shape}, is {shapes}")
-    return state
-
-
-class Checkpoint:
-    """All that an interrupted training goes on from, as tensors and JSON in one safetensors file, replaced at once."""
-
-    def __init__(self, file: Path):
-        self.file = file
-        self.core_seconds = 0.0  # of all processes that have trained so far
-
-    def save(self, model: nn.Module, best: State, optimizer: torch.optim.Optimizer, history: History) -> None:
-        """Replace the file by the present state."""
-        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-        tensors |= {f"best.{name}": value for name, value in best.items()}
-        for index, entry in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in entry.items()}
-        tensors = {name: value.contiguous() for name, value in tensors.items()}
-        about = {"history": json.dumps(history), "core_seconds": str(self.core_seconds)}
-        write_atomically(self.file, save(tensors, metadata=about))
-
-    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[State, History]:
-        """Restore model and optimiser; return the best weights so far and the history. UnusableFile if damaged."""
-        parts: dict[str, State] = defaultdict(dict)
-        try:
-            with safe_open(self.file, "pt") as opened:
-                history = json.loads(opened.metadata()["history"])
-                self.core_seconds = float(opened.metadata()["core_seconds"])
-            int(history[-1]["step"])
-            for name, value in load_file(self.file).items():
-                part, _, rest = name.partition(".")
-                parts[part][rest] = value
-            for part in ("best", "model"):  # the latter stays; the former has to fit as well
-                model.load_state_dict(parts[part])
-            state = _state(parts["optimizer"], optimizer)
-        except (SafetensorError, TypeError, LookupError, ValueError, RuntimeError, OSError) as error:
-            reason = " ".join(str(error).split())[:400]
-            raise UnusableFile(f"{self.file}: damaged ({reason}); remove it, and the run starts over") from error
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        return parts["best"], history

@@ -43,10 +43,11 @@ from jointlib.runs.folder import (
 from jointlib.runs.run import build_network, load_run, save_memory
 from jointlib.runs.scores import score_once
 from jointlib.strategies import STRATEGIES, Observed, freeze, parents
+from jointlib.support.checkpoint import Checkpoint
 from jointlib.support.command import command, command_line
 from jointlib.support.files import read_json, remove_partial, write_atomically, write_csv, write_json
 from jointlib.support.ranks import agreed, in_turn, is_first, processes, together
-from jointlib.train import Checkpoint, choose_observation, train
+from jointlib.train import choose_observation, train
 
 EXAMPLE = "example:\n  jointlib train --profile quick --strategy jt --alpha 0.1 --set steps=300 'snr_db=[0, 5]'"
 

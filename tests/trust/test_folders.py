@@ -42,8 +42,9 @@ from jointlib.runs.folder import (
 from jointlib.runs.report import write_report
 from jointlib.runs.scores import read_passages, read_run, read_scores, score_once
 from jointlib.support import commit as commit_module
+from jointlib.support.checkpoint import Checkpoint
 from jointlib.support.files import UnusableFile, read_csv, write_csv, write_json
-from jointlib.train import Checkpoint, build_optimizer, train_step
+from jointlib.train import build_optimizer, train_step
 
 pytestmark = pytest.mark.trust
 searched = settings(deadline=None, derandomize=True, max_examples=100, database=None)

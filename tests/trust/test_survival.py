@@ -25,6 +25,7 @@ from jointlib.runs import fit as fit_module
 from jointlib.runs.fit import fit, main
 from jointlib.runs.folder import run_folder
 from jointlib.runs.run import load_run
+from jointlib.support.checkpoint import Checkpoint
 from jointlib.support.files import UnusableFile
 
 pytestmark = pytest.mark.trust
@@ -39,14 +40,14 @@ def test_the_kill_test_can_fail(profile, tmp_path, monkeypatch):
     """A checkpoint that forgets the optimiser's state gives other weights, and the comparison sees it."""
     config = load_config(profile, strategy="jt", steps=6, validate_every=2)
     _, announced = attempt(config)
-    load = train.Checkpoint.load
+    load = Checkpoint.load
 
     def forgetful(self, model, optimizer):
         found = load(self, model, optimizer)
         optimizer.state.clear()
         return found
 
-    monkeypatch.setattr(train.Checkpoint, "load", forgetful)
+    monkeypatch.setattr(Checkpoint, "load", forgetful)
     other = config.replace(results=str(tmp_path / "other"))
     killed, _ = attempt(other, "validation", 1, usual_seconds(announced)["validation"] / 2)
     assert killed and not attempt(other)[0]
