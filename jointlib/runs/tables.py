@@ -98,7 +98,7 @@ def means(scores: pd.DataFrame, by: str, metrics: Iterable[str]) -> pd.DataFrame
     for name, column in found.items():
         measure = measure_of(name)
         head = measure.head + speech.get(name.rpartition("_")[2], "")
-        shown[head] = column.map(f"{{:{measure.form}}}".format)
+        shown[head] = column.map(f"{{:z{measure.form}}}".format)  # z: no -0.0
     return pd.DataFrame(shown, index=found.index).rename_axis({"snr_db": "SNR (dB)", "noise_type": "noise"}[by])
 
 

@@ -19,6 +19,7 @@ from jointlib.runs.tables import (
     differences,
     generalisation,
     legend,
+    means,
     overview,
     paper_table,
     published,
@@ -215,3 +216,25 @@ def test_what_training_has_not_met_is_told_apart():
     ]
     assert table.utterances.tolist() == [2, 1, 2, 1]
     assert [cell.split()[0] for cell in table["JT, α = 0.5"]] == ["0.50", "1.00", "1.00", "0.00"]
+
+
+def test_means_by_snr_and_noise_have_heads_and_the_hardest_noise_on_top():
+    scores = pd.DataFrame(
+        {
+            "snr_db": [5.0, 0.0, 0.0, 5.0],
+            "noise_type": ["Typing", "Babble", "Typing", "Babble"],
+            "correct": [1.0, 0.0, 1.0, 1.0],
+            "si_sdr_noisy": [5.0, -0.04, 0.0, 5.0],
+            "pesq_wb_enhanced": [1.5, 1.0, 1.25, 1.75],
+            "stoi_enhanced": [np.nan] * 4,
+        }
+    )
+    columns = ["correct", "si_sdr_noisy", "pesq_wb_enhanced", "stoi_enhanced"]
+    by_snr, by_noise = (means(scores, name, columns) for name in ("snr_db", "noise_type"))
+    assert by_snr.reset_index().to_dict("list") == {
+        "SNR (dB)": [0.0, 5.0],
+        "accuracy": ["0.500", "1.000"],
+        "SI-SDR (dB), noisy": ["0.0", "5.0"],
+        "PESQ (MOS), enhanced": ["1.12", "1.62"],
+    }
+    assert by_noise.index.tolist() == ["Babble", "Typing"] and by_noise.index.name == "noise"
