@@ -19,13 +19,14 @@ from benchmarks.reference import TARGET
 from jointlib.config import Config, load_config
 from jointlib.corpora.batches import Data, load_data
 from jointlib.fast.cpu import fast_cpu
+from jointlib.runs.folder import environment
 from jointlib.runs.run import build_network
 from jointlib.support.checkpoint import Checkpoint
 from jointlib.support.files import write_json
 from jointlib.support.ranks import is_first, together
 from jointlib.train import Batch, train
 
-STRATEGIES, TYPES = ("jt", "bn", "protected"), (torch.float64, torch.float32)
+STRATEGIES, TYPES = ("jt", "bn", "bn_mix", "protected"), (torch.float64, torch.float32)
 # 62 utterances in batches of 9: the processes have 5 and 4, and of the last one of a pass 4 each
 SETTINGS = {"init": "scratch", "steps": 40, "validate_every": 5, "patience": 40, "batch_size": 9, "device": "cpu"}
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
@@ -100,6 +101,7 @@ def main() -> None:
         for name, one in found["one"].items()
     }
     written = {"profile": "smoke", "settings": SETTINGS, "largest_relative_difference_of_the_loss_curve": table}
+    written |= environment(load_config("smoke"))
     write_json(TARGET / "two_processes.json", written)
     print(json.dumps(table, indent=2))
 
