@@ -5,4 +5,4 @@ from jointlib.config.experiment import *  # noqa: F403
 from jointlib.config.identity import *  # noqa: F403
 from jointlib.config.places import *  # noqa: F403
 from jointlib.config.profile import *  # noqa: F403
-from jointlib.config.values import ConfigError, unknown  # noqa: F401
+from jointlib.config.values import ConfigError, unknown, without  # noqa: F401

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from jointlib import SAMPLE_RATE
 from jointlib.config.embedded import EmbeddedCorpus
-from jointlib.config.identity import ignored, without
 from jointlib.config.places import ROOT
 from jointlib.config.values import (
     ClipSeconds,
@@ -29,11 +28,12 @@ from jointlib.config.values import (
     in_words,
     several,
     up_to,
+    without,
 )
 from jointlib.losses import TERMS
-from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, STRATEGIES, trainings
+from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, JT, STRATEGIES, Classifier, Strategy, trainings
 
-__all__ = ["Config"]
+__all__ = ["Config", "ignored"]
 StrategyName = Literal[tuple(STRATEGIES)]
 
 
@@ -234,6 +234,16 @@ class Config(BaseModel):
         if chunk is not None and chunk % stride:
             raise ValueError(f"frontend_chunk={chunk}: must be a multiple of {stride}, 2 ** frontend_layers")
         return self
+
+
+def ignored(row: Strategy) -> dict[str, Any]:
+    """The parameters that mean nothing to a strategy, at the value that its runs have."""
+    found: dict[str, Any] = {} if row.pretrained else {"init": "scratch"}
+    if not issubclass(row.network, JT):
+        found["gradient"] = None
+    if row.network is Classifier:
+        found |= {"frontend": None, "loss": None}
+    return found
 
 
 def _told(error: dict[str, Any]) -> str:

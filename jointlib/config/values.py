@@ -58,3 +58,8 @@ def in_words(error: Mapping[str, Any], known: Collection[str]) -> str:
     message = "a value is missing" if error["type"] == "missing" else error["msg"]
     problem = message.removeprefix("Value error, ").replace("Input should", "must", 1)
     return f"{name}={error['input']!r:.200}: {problem}" if error["loc"] else problem
+
+
+def without(variant: str, names: Collection[str]) -> str:
+    """A variant without what it says about some parameters."""
+    return ",".join(part for part in variant.split(",") if part.partition("=")[0] not in names)
