@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from benchmarks.kills import content, differences
-from jointlib.config import ROOT
+from jointlib.config import ROOT, load_config
+from jointlib.runs.folder import environment
 from jointlib.support.files import write_json
 
 PATIENCE = 3600  # seconds
@@ -172,6 +173,6 @@ def test_cancelled_and_killed_the_grid_comes_out_the_same(slurm, tmp_path, reque
     about, found = through_slurm(tmp_path / "slurm"), content(tmp_path / "slurm")
     about |= {"files": len(found), "different": differences(content(tmp_path / "local"), found)}
     if folder := request.config.getoption("--record"):
-        write_json(folder / "slurm.json", about)
+        write_json(folder / "slurm.json", about | environment(load_config("smoke")))
     assert about["files"] > 100 and about["different"] == [] and about["restarted"] == 2
     assert not list((tmp_path / "slurm").glob("smoke/runs/*.partial"))
