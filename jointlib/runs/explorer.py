@@ -55,14 +55,16 @@ def table_and_plot(runs: pd.DataFrame) -> dict[str, Markup]:
     """Parts of a page: scripts, filter, quality, plot, table. `runs` are of `folder.list_runs`.
 
     A click on a point or a row calls the page's own ``showRun`` with the run's place in `runs`; the filter keeps the
-    runs whose names contain all its words. Runs without a front-end, or without a classifier, are in the table only;
-    no plot where there are no others.
+    runs whose names contain all its words. Runs without a front-end, without a classifier, or tested on clean speech
+    are in the table only; no plot where there are no others.
     """
     names = [f"{title(run.strategy, run.alpha)}, seed {run.seed}" for run in runs.itertuples()]
     titles = [STRATEGIES[strategy].title for strategy in runs.strategy]
     numbers = runs.assign(core_minutes=runs.core_seconds / 60).reindex(columns=list(_COLUMNS)).astype(float)
     colours, markers = [to_hex(COLOURS[name]) for name in titles], [_MARKERS[MARKERS[name]] for name in titles]
-    shown = numbers.assign(run=names, x=numbers.pesq_wb_enhanced, colour=colours, marker=markers)
+    on_noisy = [STRATEGIES[strategy].test_input == "noisy" for strategy in runs.strategy]
+    places = {"x": numbers.pesq_wb_enhanced, "y": numbers.correct.where(on_noisy)}
+    shown = numbers.assign(run=names, **places, colour=colours, marker=markers)
     source = ColumnDataSource(shown.to_dict("list"))
     source.selected.js_on_change(
         "indices", CustomJS(args={"source": source}, code="source.selected.indices.slice(0, 1).forEach(showRun)")
@@ -81,7 +83,7 @@ def table_and_plot(runs: pd.DataFrame) -> dict[str, Markup]:
         axis.axis_label = Object.fromEntries(this.options)[this.value];"""
     quality.js_on_change("value", CustomJS(args={"source": source, "axis": plot.xaxis[0]}, code=code))
     models = {"filter": words, "table": table}
-    if shown[["x", "correct"]].notna().all(axis=1).any():
+    if shown[["x", "y"]].notna().all(axis=1).any():
         models |= {"quality": quality, "plot": plot}
     script, parts = components(models)
     return {"scripts": Markup(_SCRIPTS.render_js() + script)} | {name: Markup(part) for name, part in parts.items()}
@@ -93,8 +95,8 @@ def _plot(source: ColumnDataSource, view: CDSView) -> figure:
     )
     look = {"size": 13, "marker": "marker", "color": "colour", "fill_alpha": 0.7, "line_width": 1.5}
     look |= {"nonselection_fill_alpha": 0.35, "nonselection_line_alpha": 0.7}  # bokeh's own 0.1 hides them
-    plot.scatter("x", "correct", source=source, view=view, **look)
-    plot.scatter("x", "correct", source=source, visible=False)  # all of them: what is filtered moves no axis
+    plot.scatter("x", "y", source=source, view=view, **look)
+    plot.scatter("x", "y", source=source, visible=False)  # all of them: what is filtered moves no axis
     plot.x_range.range_padding = plot.y_range.range_padding = 0.2  # no marker is cut
     tips = [("", "@run"), ("accuracy", "@correct{0.000}"), ("PESQ", "@pesq_wb_enhanced{0.00}")]
     plot.add_tools(HoverTool(tooltips=tips))
@@ -102,7 +104,7 @@ def _plot(source: ColumnDataSource, view: CDSView) -> figure:
     plot.background_fill_color = plot.border_fill_color = None
     plot.outline_line_color = plot.grid.grid_line_color = _INK
     plot.grid.grid_line_alpha = plot.outline_line_alpha = 0.3
-    for axis, label in ((plot.xaxis, "PESQ"), (plot.yaxis, "accuracy on noisy speech")):
+    for axis, label in ((plot.xaxis, _QUALITIES["pesq_wb_enhanced"]), (plot.yaxis, "accuracy on noisy speech")):
         axis.axis_label, axis.axis_label_text_font_style = label, "normal"
         axis.axis_label_text_color = axis.major_label_text_color = axis.axis_line_color = _INK
         axis.major_tick_line_color = axis.minor_tick_line_color = _INK

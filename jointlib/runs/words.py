@@ -324,7 +324,8 @@ def best_model(table: pd.DataFrame) -> str:
         return ""
     won = int((table["not worse, and better"] == "yes").sum())
     rows = f"{won} of {len(table)} published rows" if won < len(table) or won == 1 else f"all {won} published rows"
-    return f"{STRATEGIES[BEST].title} is no worse in accuracy, and better in quality, than {rows}."
+    better = f"is no worse in accuracy, and better in quality, than {rows}"
+    return f"{STRATEGIES[BEST].title} {better if won else f'beats none of {len(table)} published rows in both'}."
 
 
 def mistakes(scores: pd.DataFrame) -> str:

@@ -12,6 +12,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 from jointlib.config import load_config
 from jointlib.runs.card import model_card, origin
 from jointlib.runs.examples import choose_examples, page_data
+from jointlib.runs.explorer import table_and_plot
 from jointlib.runs.fit import fit
 from jointlib.runs.pages import in_html, write_page
 from jointlib.runs.report import write_report
@@ -96,6 +97,12 @@ def test_a_page_of_classifiers_alone_has_no_plot(config):
         shutil.rmtree(config.folder / "runs" / name)
     page = write_report(config).read_text()
     assert "Show runs whose names contain" in page and "Plotted against" not in page
+
+
+def test_what_is_tested_on_clean_speech_has_no_point():
+    runs = pd.DataFrame({"strategy": ["jt", "jt_clean"], "alpha": 0.5, "seed": 0, "core_seconds": 60.0, "correct": 0.5})
+    assert "plot" in table_and_plot(runs.assign(pesq_wb_enhanced=1.5))
+    assert "plot" not in table_and_plot(runs[1:].assign(pesq_wb_enhanced=1.5))
 
 
 def test_where_the_data_is_from():

@@ -80,6 +80,8 @@ def test_claims_and_rows_are_counted(scores):
         words.best_model(dominance(scores))
         == "Protected JT is no worse in accuracy, and better in quality, than all 3 published rows."
     )
+    lost = dominance(scores.assign(pesq_wb_enhanced=1.0))
+    assert words.best_model(lost) == "Protected JT beats none of 3 published rows in both."
     assert words.best_model(dominance(scores[scores.strategy == "jt"])) == ""
 
 
