@@ -45,7 +45,7 @@ _LOOK = """
   color: var(--ink) !important; background-color: var(--paper); border-color: var(--line) !important;
   font: 14px system-ui
 }
-select.bk-input { appearance: auto; background-image: none }
+select.bk-input { color-scheme: light dark; appearance: auto; background-image: none }
 .slick-row.odd, .slick-row.odd .slick-cell { background-color: var(--shade) }
 .slick-cell.selected { background-color: var(--chosen) !important }
 """
@@ -62,9 +62,8 @@ def table_and_plot(runs: pd.DataFrame) -> dict[str, Markup]:
     titles = [STRATEGIES[strategy].title for strategy in runs.strategy]
     numbers = runs.assign(core_minutes=runs.core_seconds / 60).reindex(columns=list(_COLUMNS)).astype(float)
     colours, markers = [to_hex(COLOURS[name]) for name in titles], [_MARKERS[MARKERS[name]] for name in titles]
-    on_noisy = [STRATEGIES[strategy].test_input == "noisy" for strategy in runs.strategy]
-    places = {"x": numbers.pesq_wb_enhanced, "y": numbers.correct.where(on_noisy)}
-    shown = numbers.assign(run=names, **places, colour=colours, marker=markers)
+    numbers.loc[[STRATEGIES[strategy].test_input == "clean" for strategy in runs.strategy], "correct"] = float("nan")
+    shown = numbers.assign(run=names, x=numbers.pesq_wb_enhanced, colour=colours, marker=markers)
     source = ColumnDataSource(shown.to_dict("list"))
     source.selected.js_on_change(
         "indices", CustomJS(args={"source": source}, code="source.selected.indices.slice(0, 1).forEach(showRun)")
@@ -83,7 +82,7 @@ def table_and_plot(runs: pd.DataFrame) -> dict[str, Markup]:
         axis.axis_label = Object.fromEntries(this.options)[this.value];"""
     quality.js_on_change("value", CustomJS(args={"source": source, "axis": plot.xaxis[0]}, code=code))
     models = {"filter": words, "table": table}
-    if shown[["x", "y"]].notna().all(axis=1).any():
+    if shown[["x", "correct"]].notna().all(axis=1).any():
         models |= {"quality": quality, "plot": plot}
     script, parts = components(models)
     return {"scripts": Markup(_SCRIPTS.render_js() + script)} | {name: Markup(part) for name, part in parts.items()}
@@ -95,8 +94,8 @@ def _plot(source: ColumnDataSource, view: CDSView) -> figure:
     )
     look = {"size": 13, "marker": "marker", "color": "colour", "fill_alpha": 0.7, "line_width": 1.5}
     look |= {"nonselection_fill_alpha": 0.35, "nonselection_line_alpha": 0.7}  # bokeh's own 0.1 hides them
-    plot.scatter("x", "y", source=source, view=view, **look)
-    plot.scatter("x", "y", source=source, visible=False)  # all of them: what is filtered moves no axis
+    plot.scatter("x", "correct", source=source, view=view, **look)
+    plot.scatter("x", "correct", source=source, visible=False)  # all of them: what is filtered moves no axis
     plot.x_range.range_padding = plot.y_range.range_padding = 0.2  # no marker is cut
     tips = [("", "@run"), ("accuracy", "@correct{0.000}"), ("PESQ", "@pesq_wb_enhanced{0.00}")]
     plot.add_tools(HoverTool(tooltips=tips))
