@@ -45,7 +45,7 @@ _LOOK = """
   color: var(--ink) !important; background-color: var(--paper); border-color: var(--line) !important;
   font: 14px system-ui
 }
-select.bk-input { color-scheme: light dark; appearance: auto; background-image: none }
+select.bk-input { appearance: auto !important; background-image: none !important }
 .slick-row.odd, .slick-row.odd .slick-cell { background-color: var(--shade) }
 .slick-cell.selected { background-color: var(--chosen) !important }
 """
