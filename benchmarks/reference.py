@@ -14,9 +14,13 @@ import pandas as pd
 
 from jointlib.config import CHECKOUT, Config, load_config
 from jointlib.corpora.batches import load_data
-from jointlib.runs.folder import list_runs
+from jointlib.runs.comparisons import difference
+from jointlib.runs.folder import list_runs, title
+from jointlib.runs.measures import MEASURES
 from jointlib.runs.scores import read_scores
 from jointlib.runs.tables import generalisation, write_tables
+from jointlib.runs.words import NOISY
+from jointlib.strategies import STRATEGIES, Classifier
 from jointlib.support.files import write_atomically, write_csv
 
 TARGET = CHECKOUT / "results/reference"
@@ -55,19 +59,42 @@ def recorded(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def joining(scores: pd.DataFrame) -> pd.DataFrame:
+    """What joining buys and costs: every row of the paper that enhances against the noisy input, against enhancement
+    alone, and against a classifier that was trained on noisy speech, on the same utterances and seeds."""
+    rivals = {
+        "PESQ, over the noisy input": ("pesq_wb_enhanced", NOISY),
+        "SI-SDR (dB), over the noisy input": ("si_sdr_enhanced", NOISY),
+        "PESQ, over enhancement alone": ("pesq_wb_enhanced", ("enhancement", None)),
+        "accuracy, over a classifier of noisy speech": ("correct", ("classifier_noisy", None)),
+    }
+    rows = {}
+    for cell in scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False, name=None):
+        row = STRATEGIES[cell[0]]
+        if row.published and row.test_input == "noisy" and row.network is not Classifier:
+            rows[title(*cell)] = shown = dict.fromkeys(rivals, "–")
+            for head, (metric, rival) in rivals.items():
+                about, form = difference(scores, metric, cell, rival), MEASURES[metric].form
+                if about and cell[0] != rival[0]:
+                    shown[head] = f"{{difference:+{form}}} [{{low:+{form}}}, {{high:+{form}}}]".format(**about)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy").reset_index()
+
+
 def write_reference(config: Config, target: Path) -> None:
     """Record a profile's tables, figures and runs.csv, and how its runs do on what training has not met."""
     write_tables(config, target)
     for figure in (config.summary / "figures").glob("*.png" if target == TARGET else "trade_off.png"):
         shutil.copy(figure, target)
     write_csv(target / "runs.csv", recorded(list_runs(config.folder).query("variant == @config.variant")))
+    scores, data = read_scores(config), load_data(config)
+    unmet = {"unmet_accuracy": "correct", "unmet_pesq": "pesq_wb_enhanced"}
+    tables = {name: generalisation(scores, data, metric).reset_index() for name, metric in unmet.items()}
+    for name, table in (tables | {"joining": joining(scores)}).items():
+        if len(table):
+            write_atomically(target / f"{name}.md", (table.to_markdown(index=False) + "\n").encode())
     for file in target.glob("*.md"):
         if file.relative_to(TARGET).as_posix() not in wanted(PAGE):
             file.unlink()  # the record is what is shown
-    scores, data = read_scores(config), load_data(config)
-    for name, metric in {"unmet_accuracy": "correct", "unmet_pesq": "pesq_wb_enhanced"}.items():
-        if len(table := generalisation(scores, data, metric)):
-            write_atomically(target / f"{name}.md", (table.reset_index().to_markdown(index=False) + "\n").encode())
 
 
 if __name__ == "__main__":
