@@ -1,0 +1,28 @@
+"""What the record of a profile says of joining, and the page that shows it."""
+
+import pytest
+from invented import invented_scores
+
+from benchmarks.reference import joining, wanted, write_between
+
+
+def test_what_joining_buys_and_costs():
+    accuracy = {"classifier_noisy": 0.8, "enhancement": float("nan"), "jt": 0.9, "protected": 0.95}
+    table = joining(invented_scores(accuracy, {"enhancement": 1.5, "jt": 1.1, "protected": 1.9})).set_index("strategy")
+    assert table.index.tolist() == ["Enhancement alone", "JT, α = 0.5"]  # what the paper has, and enhances
+    alone, jt = (table.loc[row].str.partition(" ")[0] for row in table.index)
+    assert float(alone["PESQ, over the noisy input"]) == pytest.approx(0.2, abs=0.02)
+    assert alone["PESQ, over enhancement alone"] == "–"
+    assert float(jt["PESQ, over enhancement alone"]) == pytest.approx(-0.4, abs=0.02)
+    assert float(jt["accuracy, over a classifier of noisy speech"]) == pytest.approx(0.1, abs=0.02)
+    assert jt["SI-SDR (dB), over the noisy input"] == "–"  # was not measured
+
+
+def test_a_page_shows_the_record_between_its_marks(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- a/table.md -->\n\nold\n\n<!-- end -->\nafter\n")
+    assert wanted(page) == ["a/table.md"]
+    write_between(page, "a/table.md", "| new |\n")
+    assert page.read_text() == "before\n<!-- a/table.md -->\n\n| new |\n\n<!-- end -->\nafter\n"
+    with pytest.raises(ValueError, match="nowhere"):
+        write_between(page, "nowhere.md", "")
