@@ -36,6 +36,8 @@ def scale_gradient(x: Tensor, share: float) -> Tensor:
 class Classifier(nn.Module):
     """The back-end alone, on the wave. All take the arguments of front-end and TCN; none: as published."""
 
+    waves = 1  # that the back-end reads
+
     def __init__(self, backend: Mapping[str, Any] = {}):
         super().__init__()
         self.backend = TCN(1, **backend)
@@ -46,6 +48,8 @@ class Classifier(nn.Module):
 
 class Enhancer(nn.Module):
     """The front-end alone."""
+
+    waves = 0
 
     def __init__(self, frontend: Mapping[str, Any] = {}):
         super().__init__()
@@ -62,7 +66,7 @@ class JT(nn.Module):
     `gradient` is the share of the classification's gradient that does: 1 in the paper, 0 protects the front-end.
     """
 
-    waves = 1  # that the back-end reads
+    waves = 1
 
     def __init__(self, frontend: Mapping[str, Any] = {}, backend: Mapping[str, Any] = {}, gradient: float = 1.0):
         super().__init__()
@@ -104,6 +108,8 @@ class Observed(JT):
 class BN(nn.Module):
     """BN: the back-end classifies the front-end's bottleneck, so that its gradient reaches the encoder only."""
 
+    waves = 0
+
     def __init__(self, frontend: Mapping[str, Any] = {}, backend: Mapping[str, Any] = {}):
         super().__init__()
         self.frontend = build_frontend(**frontend)
@@ -120,6 +126,8 @@ class BNMix(nn.Module):
     The paper does not give its size. Here its window and stride are the bottleneck's, so that their frames coincide.
     """
 
+    waves = 0
+
     def __init__(self, frontend: Mapping[str, Any] = {}, backend: Mapping[str, Any] = {}, mix_channels: int = 64):
         super().__init__()
         self.frontend = build_frontend(**frontend)
@@ -132,10 +140,6 @@ class BNMix(nn.Module):
         missing = bottleneck.shape[-1] * self.frontend.stride - wave.shape[-1]
         filtered = self.wave_filter(F.pad(wave, (0, missing)))  # (B, mix_channels, F)
         return JointOutput(enhanced, self.backend(torch.cat([bottleneck, filtered], dim=1)))
-
-
-CLASSIFY_WAVE = (Classifier, JT, Observed)  # the networks whose back-end classifies a wave
-READ_WAVES = (*CLASSIFY_WAVE, DualView)  # or several; the others read the bottleneck
 
 
 @dataclass(frozen=True)

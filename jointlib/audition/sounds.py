@@ -24,7 +24,6 @@ from jointlib.runs.figures import log_mel, spectrograms
 from jointlib.runs.folder import finished
 from jointlib.runs.run import Run, add_observation, load_run, matching_gain
 from jointlib.runs.scores import read_run
-from jointlib.strategies import CLASSIFY_WAVE
 
 LONGEST, SHORTEST = 30.0, 0.1  # seconds
 STRENGTHS = torch.linspace(0, 1, 21)  # of the strips
@@ -109,7 +108,7 @@ def enhance(run: Run | Enhancer, noisy: Tensor, listener: Run | None = None) -> 
     """Enhance a noisy wave (T,) at the level of training; `listener` classifies for a run that classifies no wave."""
     if isinstance(run, Run):
         wave, probabilities = run.process(noisy, level_db=None)
-        classifier = run if type(run.model) in CLASSIFY_WAVE else listener
+        classifier = run if run.model.waves == 1 else listener
     else:
         wave, probabilities = torch.from_numpy(run(noisy.numpy())).float(), None
         classifier = listener

@@ -31,7 +31,7 @@ from jointlib.config.values import (
     without,
 )
 from jointlib.losses import TERMS
-from jointlib.strategies import CLASSIFY_WAVE, FRONTENDS, INITS, JT, STRATEGIES, Classifier, Strategy, trainings
+from jointlib.strategies import FRONTENDS, INITS, JT, STRATEGIES, Classifier, Strategy, trainings
 
 __all__ = ["Config", "ignored"]
 StrategyName = Literal[tuple(STRATEGIES)]
@@ -215,7 +215,7 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def _loss_has_a_filterbank_to_mimic(self) -> "Config":
         network = STRATEGIES[self.strategy].network
-        if "mimic" in self.enhancement_loss and not (self.stem and network in CLASSIFY_WAVE):
+        if "mimic" in self.enhancement_loss and not (self.stem and network.waves == 1):
             raise ValueError(
                 f"loss: mimic needs a stem, and a back-end that classifies a wave; {self.strategy} lacks one"
             )

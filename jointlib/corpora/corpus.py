@@ -41,8 +41,8 @@ class Corpus:
 
         Packed waveforms are kept in `cache`, a folder beside `root` by default. Raises CorpusError, which lists every
         problem at once: missing files or columns, stray quotes or blanks, audio that cannot be read, is cut off, empty,
-        silent or shorter than 0.1 s, a path that leaves the folder, a speaker or a recording in two splits, an intent
-        that train lacks, or that two combinations of action, object and location share.
+        silent or shorter than 0.1 s, a path that leaves the folder or is given twice, a speaker or a recording in two
+        splits, an intent that train lacks, or that two combinations of action, object and location share.
         """
         corpus, problems = read_all(Path(root), cache)
         if problems:
@@ -124,6 +124,8 @@ def _table_problems(manifest: pd.DataFrame, intents: list[str]) -> list[str]:
         problems += in_words(manifest[manifest[column] == ""], f"empty {column}; what an intent leaves open is none")
         blank = manifest[column].str.strip() != manifest[column]
         problems += in_words(manifest[blank], f"{column} {{{column}!r}} begins or ends with a blank; take it out")
+    again = manifest.duplicated(["split", "path"]) & (manifest.path != "")
+    problems += in_words(manifest[again], "the same path as an earlier row; take one of them out")
     if len(intents) == 1:
         problems.append(f"data/train_data.csv: {intents[0]!r} is the only intent; there is nothing to tell apart")
     triples = manifest.drop_duplicates(["intent", "action", "object", "location"])

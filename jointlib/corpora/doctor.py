@@ -33,7 +33,6 @@ NOISE_ODDITIES = {  # which rows of such a table are odd, and what is said of ea
     f"clipped > {CLIPPED}": "{clipped:.1%} of the samples are clipped",
 }
 SPEECH_ODDITIES = {
-    "repeated": "the same path as an earlier row; it counts twice",
     **NOISE_ODDITIES,
     "level < -60": "very quiet, {level:.0f} dBFS",
     "seconds > 30": "{seconds:.0f} s long; a clip ends at clip_seconds",
@@ -112,8 +111,7 @@ def _measured(table: pd.DataFrame, audio: PackedAudio, oddities: dict[str, str])
     """A manifest with what is known of its audio and which rows are copies of others; its oddities, a line each."""
     table = table.assign(**audio.sources, seconds=audio.lengths.numpy() / SAMPLE_RATE)
     table["level"] = 20 * np.log10(table.rms.clip(lower=1e-6))  # dBFS
-    table["repeated"] = table.duplicated(["split", "path"])
-    table["copied"] = table.duplicated(["split", "digest"]) & ~table.repeated
+    table["copied"] = table.duplicated(["split", "digest"]) & ~table.duplicated(["split", "path"])
     table["first"] = table.groupby(["split", "digest"]).place.transform("first")
     usable = table[table.problem == ""]
     lines = [line for query, what in oddities.items() for line in first_few(in_words(usable.query(query), what))]

@@ -5,15 +5,15 @@ import os
 import re
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 import soundfile
+from filelock import FileLock
 
 from jointlib.corpora.audio import read_audio
 from jointlib.runs.run import Run, load_run
-from jointlib.strategies import CLASSIFY_WAVE
 from jointlib.support.command import MISHAPS, command, command_line
 from jointlib.support.files import UnusableFile, write_csv, write_wav
 from jointlib.support.progress import Progress
@@ -55,20 +55,27 @@ def enhance_folder(run: Run, source: Path, output: Path, strength: float = 1.0) 
         where the input lies; or, after the others are done, a line for every file that failed.
     """
     files, problems = _find(source, output)
-    predictions, rows = output / "predictions.csv", []
+    top = source.parent if source.is_file() else source
+    targets = {file: output / _output_name(file.relative_to(top)) for file in files}
     output.mkdir(parents=True, exist_ok=True)
-    earlier = _read_predictions(predictions)
+    with FileLock(output / ".predictions.lock"):  # another process adds its rows before or after
+        return _enhance_files(run, targets, output / "predictions.csv", strength, problems)
+
+
+def _enhance_files(
+    run: Run, targets: Mapping[Path, Path], predictions: Path, strength: float, problems: list[str]
+) -> pd.DataFrame:
+    rows, earlier = [], _read_predictions(predictions)
     enhances, classifies = (hasattr(run.model, part) for part in ("frontend", "backend"))
     for line in _caveats(run, strength):
         print(f"{run.folder.name} {line}", file=sys.stderr)
     columns = dict.fromkeys([*MADE, *earlier, *(CLASSIFIED if classifies else ())])
     write_csv(predictions, earlier.reindex(columns=list(columns)))
-    made_of, inputs = set(earlier.file), {_identity(file) for file in files}
+    made_of, inputs = set(earlier.file), {_identity(file) for file in targets}
     with predictions.open("a", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, columns)
-        with Progress(len(files), f"Enhancing with {run.folder.name}") as progress:
-            for file in progress.over(files):
-                target = output / _output_name(file.relative_to(source.parent if file == source else source))
+        with Progress(len(targets), f"Enhancing with {run.folder.name}") as progress:
+            for file, target in progress.over(targets.items()):
                 try:
                     ours = _name(file) in made_of
                     if enhances and target.exists() and (not ours or _identity(target) in inputs):
@@ -95,7 +102,7 @@ def _caveats(run: Run, strength: float) -> list[str]:
         "does not enhance: no wav is written": not enhances,
         "does not classify: predictions.csv says nothing of intents": not classifies,
         "does not read the enhanced wave alone: what it classifies is the same at any strength": (
-            strength < 1 and enhances and classifies and type(run.model) not in CLASSIFY_WAVE
+            strength < 1 and enhances and classifies and run.model.waves != 1
         ),
     }
     return [line for line, applies in told.items() if applies]

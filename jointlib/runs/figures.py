@@ -44,8 +44,9 @@ _LOOKS = {
     "dual_shielded": (4, "<"),
 }
 _TITLES = {name: row.title for name, row in STRATEGIES.items()}
-COLOURS = {title: _PALETTE[_LOOKS[name][0]] for name, title in _TITLES.items()}
-MARKERS = {title: _LOOKS[name][1] for name, title in _TITLES.items()}
+_OTHERS = (7, "d")  # the look of a row that somebody adds
+COLOURS = {title: _PALETTE[_LOOKS.get(name, _OTHERS)[0]] for name, title in _TITLES.items()}
+MARKERS = {title: _LOOKS.get(name, _OTHERS)[1] for name, title in _TITLES.items()}
 _LINES = {"palette": COLOURS, "markers": MARKERS, "dashes": False, "markeredgewidth": 0}
 # What is tested on clean speech has no place beside accuracies on noisy speech.
 _COMPARED = [name for name, row in STRATEGIES.items() if row.test_input == "noisy"]

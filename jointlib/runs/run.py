@@ -16,7 +16,7 @@ from jointlib.corpora.contaminate import LEVEL_DB
 from jointlib.fast.cpu import fast_cpu
 from jointlib.runs.folder import FILES, finished, read_config, read_weights
 from jointlib.runs.tiles import enhance_in_tiles
-from jointlib.strategies import CLASSIFY_WAVE, READ_WAVES, STRATEGIES
+from jointlib.strategies import STRATEGIES
 from jointlib.support.files import UnusableFile
 from jointlib.tcn import ResidualBlock
 from jointlib.waveunet import WaveUNet
@@ -30,10 +30,11 @@ def build_network(config: Config, classes: int) -> nn.Module:
     (window, hop), (channels, hidden, repeats, blocks) = config.mask_filters, config.mask_blocks
     mask = {"window": window, "hop": hop, "channels": channels, "hidden": hidden, "repeats": repeats, "blocks": blocks}
     unet = {name: getattr(config, f"frontend_{name}") for name in ("layers", "channels", "chunk")}
-    frontend = {"kind": config.enhances_by} | (unet if config.enhances_by == "wave_u_net" else mask)
+    sizes_of = {"wave_u_net": unet, "mask_net": mask}  # any other front-end has the sizes that it is written with
+    frontend = {"kind": config.enhances_by} | sizes_of.get(config.enhances_by, {})
     gradient = row.gradient if config.gradient is None else config.gradient
     backend = {name: getattr(config, f"tcn_{name}") for name in ("channels", "hidden", "repeats", "blocks")}
-    backend |= {"classes": classes, "stem": config.stem if network in READ_WAVES else None}
+    backend |= {"classes": classes, "stem": config.stem if network.waves else None}
     sizes = {"frontend": frontend, "backend": backend, "mix_channels": config.mix_channels, "gradient": gradient}
     return network(**{name: sizes[name] for name in inspect.signature(network).parameters})
 
@@ -57,7 +58,8 @@ def save_memory(model: nn.Module) -> nn.Module:
 
 def matching_gain(enhanced: Tensor, noisy: Tensor) -> float:
     """The gain that brings an enhanced wave (T,) closest to the noisy one (T,): JT leaves level and sign free."""
-    return float(enhanced @ noisy / enhanced.square().sum().clamp_min(1e-12)) or 1.0
+    energy = enhanced @ enhanced
+    return float(enhanced @ noisy / energy) or 1.0 if energy > 0 else 1.0
 
 
 def add_observation(enhanced: Tensor, noisy: Tensor, strength: float | Tensor) -> Tensor:
@@ -81,9 +83,11 @@ class Run:
         """Enhance and classify one wave of any length and rate, (T,), or (C, T) in channels: see `mono`.
 
         The wave is resampled to 16 kHz and set to `level_db` dBFS RMS, near that of noisy speech in training (speech
-        alone has -25 there); None leaves it as it is. The enhanced wave comes back at the input's own rate, length and
-        level. A wave shorter than the training clips is zero-padded to their length. With a `strength` below 1 the
-        input is added back (`add_observation`), and a back-end that reads the enhanced wave, and no other, reads this.
+        alone has -25 there); None leaves it as it is. The enhanced wave comes back at the input's own rate and length,
+        and with the level and sign that bring it closest to the input (`matching_gain`); with `level_db` None, and all
+        of the enhancement, as the network makes it. A wave shorter than the training clips is zero-padded to their
+        length. With a `strength` below 1 the input is added back (`add_observation`), and a back-end that reads the
+        enhanced wave, and no other, reads this.
 
         Returns: enhanced (T,) and probabilities (classes,), float32: numpy arrays of a numpy array, else tensors on the
         CPU; None for what the run has no part to make.
@@ -106,10 +110,10 @@ class Run:
             made = self._finite(enhanced[0, 0, : len(resampled)].cpu() / scale)
             enhanced = resample(made, SAMPLE_RATE, sample_rate)
             enhanced = F.pad(enhanced, (0, max(0, len(given) - len(enhanced))))[: len(given)]
-            if strength < 1:
+            if strength < 1 or level_db is not None:
                 gain = matching_gain(made, resampled)
                 enhanced = add_observation(gain * enhanced, given, strength)
-                if type(self.model) in CLASSIFY_WAVE:
+                if strength < 1 and self.model.waves == 1:
                     added = add_observation(gain * made, resampled, strength)
                     probabilities = self.classify(added[None] * scale / gain)[0]
         found = (self._finite(enhanced), probabilities)
@@ -119,7 +123,7 @@ class Run:
     def classify(self, waves: Tensor) -> Tensor:
         """Waves (B, T) at 16 kHz by the back-end alone: probabilities (B, classes). ValueError if it takes no waves,
         FloatingPointError if what it makes of them is not finite."""
-        if type(self.model) not in CLASSIFY_WAVE:
+        if self.model.waves != 1:
             raise ValueError(f"{self.folder}: {self.config.strategy} has no back-end that reads a wave")
         return self._finite(self.model.backend(self._clips(waves))).softmax(dim=1).cpu()
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -23,6 +25,45 @@ def test_the_defaults_are_the_published_networks(joint, parameters):
 def test_bn_mix_adds_a_convolution_of_the_wave():
     with torch.device("meta"):
         assert BNMix().wave_filter.weight.shape == (64, 1, 4096)
+
+
+OWN = """
+import torch
+from torch import nn
+from jointlib import strategies
+from jointlib.strategies import FRONTENDS, JT, STRATEGIES, Strategy
+
+class Own(nn.Module):
+    stride, bottleneck_channels = 1, 1
+    def __init__(self):
+        super().__init__()
+        self.filter = nn.Conv1d(1, 1, 3, padding=1)
+    def forward(self, noisy):
+        return self.filter(noisy), noisy
+
+class Louder(JT):
+    def classified(self, enhanced, noisy):
+        return 2 * enhanced
+
+FRONTENDS["own"] = Own
+STRATEGIES["louder"] = Strategy("Louder", Louder, frontend="own", published=False)
+
+from jointlib.config import load_config
+from jointlib.runs import figures
+from jointlib.runs.run import build_network
+from jointlib.tcn import Filterbank
+
+model = build_network(load_config("quick", strategy="louder", alpha=0.5), 4)
+assert any(isinstance(part, Filterbank) for part in model.modules())  # quick's stem
+enhanced, logits = model(torch.randn(2, 1, 1600))
+assert enhanced.shape == (2, 1, 1600) and logits.shape == (2, 4) and "Louder" in figures.COLOURS
+assert build_network(load_config("quick", strategy="bn", frontend="own", alpha=0.5), 4)(torch.randn(2, 1, 1600))
+"""
+
+
+def test_a_strategy_and_a_front_end_of_ones_own():
+    """As the README says."""
+    subprocess.run([sys.executable, "-c", OWN], check=True)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from jointlib.audition import sounds
 from jointlib.runs.enhance import main
 from jointlib.runs.run import add_observation, load_run, matching_gain
+from jointlib.strategies import JointOutput
 
 WAVE = 0.1 * np.random.default_rng(0).normal(size=9000)
 README = Path(__file__).parents[2] / "README.md"
@@ -105,9 +107,35 @@ def test_strength_is_between_the_input_and_the_enhanced_wave_at_the_inputs_rate_
     assert np.array_equal(*(runs["classifier_clean"].process(WAVE, strength=strength)[1] for strength in (1, 0)))
 
 
+def test_the_enhanced_wave_fits_the_input_at_every_strength(runs):
+    noisy = torch.from_numpy(WAVE).float()
+    raw, _ = runs["jt"].process(noisy, level_db=None)
+    upside_down = replace(runs["jt"], model=UpsideDown(runs["jt"].model, 3.0))
+    for strength in (1, 0.999):
+        enhanced, _ = upside_down.process(noisy, level_db=-20, strength=strength)
+        assert enhanced @ noisy > 0  # JT leaves level and sign free
+        torch.testing.assert_close(enhanced, runs["jt"].process(noisy, level_db=-20, strength=strength)[0])
+    torch.testing.assert_close(upside_down.process(noisy, level_db=None)[0], -3 * raw)
+
+
+class UpsideDown(torch.nn.Module):
+    """A network's enhanced wave, times minus a gain."""
+
+    waves = 0
+
+    def __init__(self, model, gain):
+        super().__init__()
+        self.model, self.gain = model, gain
+
+    def forward(self, wave):
+        enhanced, logits = self.model(wave)
+        return JointOutput(-self.gain * enhanced, logits)
+
+
 def test_the_level_fits_best_and_silence_has_one():
     noisy = torch.from_numpy(WAVE)
     assert matching_gain(-0.5 * noisy, noisy) == pytest.approx(-2) and matching_gain(0 * noisy, noisy) == 1
+    assert matching_gain(1e-9 * noisy, noisy) == pytest.approx(1e9)
     assert torch.equal(add_observation(noisy, 0 * noisy, torch.tensor([[1.0], [0.5]])), torch.stack([noisy, noisy / 2]))
 
 

@@ -307,7 +307,7 @@ CORPORA = {
     "UTF-16": (text(lambda b: b.decode().encode("utf-16")), "error", "not readable as UTF-8 CSV"),
     "a spreadsheet": (text(lambda b: b"PK\x03\x04" + bytes(200)), "error", "train_data.csv"),
     "semicolons": (text(lambda b: b.replace(b",", b";")), "error", "lacks ['path'"),
-    "a row twice": (twice, "warning", "data/train_data.csv, row 14: wavs/speakers/ann/0.wav: the same path as"),
+    "a row twice": (twice, "error", "data/train_data.csv, row 14: wavs/speakers/ann/0.wav: the same path as"),
     "a recording twice": (same_audio, "warning", f"bob/0.wav: the same recording as {NAMED}: {FIRST}"),
     "an intent only in test": (cell("object", "hat", "test"), "error", "dan/0.wav: intent 'activate / hat / none'"),
     "few utterances of an intent": (cell("object", "hat"), "warning", "only 1 utterance(s) of 'activate / hat / none'"),
