@@ -1,4 +1,4 @@
-# make reproduce [PROFILE=smoke|quick|grid|full|fsc|path/to/profile.yaml]   make test   make lab   make page   make bench
+# make reproduce [PROFILE=smoke|quick|grid|beyond|remedies|unseen|paper|full|fsc|path/to/profile.yaml]   make test   make lab   make page   make bench
 PYTHON ?= python3
 PROFILE ?= quick
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.reference import PAGE, TARGET, fill, recorded
 from jointlib.config import load_config
-from jointlib.runs.comparisons import BEST, difference
+from jointlib.runs.comparisons import BEST, difference, shown
 from jointlib.runs.folder import list_runs
 from jointlib.runs.measures import MEASURES
 from jointlib.runs.scores import cells, read_run
@@ -25,15 +25,14 @@ def row(scores: pd.DataFrame, strategy: str) -> dict[str, str]:
     """A strategy's means with intervals, and how far Protected JT is above it on the same utterances and seeds."""
     own = scores[scores.strategy == strategy]
     cost = own[["passes", "core_seconds"]].mean()
-    shown = {"passes": f"{cost.passes:g}", "core-minutes": f"{cost.core_seconds / 60:.1f}"}
+    told = {"passes": f"{cost.passes:g}", "core-minutes": f"{cost.core_seconds / 60:.1f}"}
     for metric in METRICS:
         label, form = MEASURES[metric].head, MEASURES[metric].form
         mean = cells(own, metric).iloc[0]
-        shown[label] = f"{mean.value:{form}} [{mean.low:{form}}, {mean.high:{form}}]"
+        told[label] = f"{mean.value:{form}} [{mean.low:{form}}, {mean.high:{form}}]"
         found = difference(scores, metric, (BEST, None), (strategy, None))
-        both = f"{{difference:+{form}}} [{{low:+{form}}}, {{high:+{form}}}]".format(**found)
-        shown[f"Protected JT above it, {label}"] = "" if strategy == BEST else both
-    return shown
+        told[f"Protected JT above it, {label}"] = "" if strategy == BEST else shown(found, metric)
+    return told
 
 
 def main() -> None:
@@ -53,8 +52,8 @@ def main() -> None:
     target = TARGET / "remedies"
     tried = runs.query("strategy == @CONTROL and variant == 'init=scratch'")  # on some seeds: its other start
     write_csv(target / "control.csv", recorded(pd.concat([*chosen.values(), tried])))
-    shown = pd.DataFrame.from_dict(table, orient="index").rename_axis("trained").reset_index()
-    write_atomically(target / "control.md", f"{shown.to_markdown(index=False)}\n".encode())
+    page = pd.DataFrame.from_dict(table, orient="index").rename_axis("trained").reset_index()
+    write_atomically(target / "control.md", f"{page.to_markdown(index=False)}\n".encode())
     fill(PAGE)
 
 

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.reference import TARGET, write_between
 from jointlib import SAMPLE_RATE
-from jointlib.config import ROOT, Config, load_config, parent_of
+from jointlib.config import CHECKOUT, Config, load_config, parent_of
 from jointlib.runs.run import build_network
 from jointlib.strategies import STRATEGIES, Classifier, Enhancer, parents
 
@@ -105,4 +105,4 @@ def check(measured: dict[str, Any]) -> str:
 if __name__ == "__main__":
     record = json.loads((TARGET / "benchmarks.json").read_text())
     text = f"{plan(record).to_markdown(index=False, disable_numparse=True)}\n\n{check(record)}"
-    write_between(ROOT / "docs/scale.md", "plan", text)
+    write_between(CHECKOUT / "docs/scale.md", "plan", text)

@@ -14,9 +14,8 @@ import pandas as pd
 
 from jointlib.config import CHECKOUT, Config, load_config
 from jointlib.corpora.batches import load_data
-from jointlib.runs.comparisons import difference
+from jointlib.runs.comparisons import difference, shown
 from jointlib.runs.folder import list_runs, title
-from jointlib.runs.measures import MEASURES
 from jointlib.runs.scores import read_scores
 from jointlib.runs.tables import generalisation, write_tables
 from jointlib.runs.words import NOISY
@@ -64,7 +63,7 @@ def joining(scores: pd.DataFrame) -> pd.DataFrame:
     alone, and against a classifier that was trained on noisy speech, on the same utterances and seeds."""
     rivals = {
         "PESQ, over the noisy input": ("pesq_wb_enhanced", NOISY),
-        "SI-SDR (dB), over the noisy input": ("si_sdr_enhanced", NOISY),
+        "SI-SDR, over the noisy input": ("si_sdr_enhanced", NOISY),
         "PESQ, over enhancement alone": ("pesq_wb_enhanced", ("enhancement", None)),
         "accuracy, over a classifier of noisy speech": ("correct", ("classifier_noisy", None)),
     }
@@ -72,11 +71,10 @@ def joining(scores: pd.DataFrame) -> pd.DataFrame:
     for cell in scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False, name=None):
         row = STRATEGIES[cell[0]]
         if row.published and row.test_input == "noisy" and row.network is not Classifier:
-            rows[title(*cell)] = shown = dict.fromkeys(rivals, "–")
-            for head, (metric, rival) in rivals.items():
-                about, form = difference(scores, metric, cell, rival), MEASURES[metric].form
-                if about and cell[0] != rival[0]:
-                    shown[head] = f"{{difference:+{form}}} [{{low:+{form}}}, {{high:+{form}}}]".format(**about)
+            others = {head: pair for head, pair in rivals.items() if pair[1][0] != cell[0]}
+            found = {head: difference(scores, metric, cell, rival) for head, (metric, rival) in others.items()}
+            told = {head: shown(about, rivals[head][0]) for head, about in found.items() if about}
+            rows[title(*cell)] = {head: told.get(head, "–") for head in rivals}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy").reset_index()
 
 

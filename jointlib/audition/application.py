@@ -14,10 +14,10 @@ from jointlib import SAMPLE_RATE
 from jointlib.audition import sounds
 from jointlib.audition.controls import Controls
 from jointlib.audition.widgets import Application, SoundInput, html
-from jointlib.config import Config, parent_of
+from jointlib.config import Config
 from jointlib.corpora.batches import Data, load_data
 from jointlib.evaluate import quality
-from jointlib.runs.folder import run_folder, titled_runs
+from jointlib.runs.folder import titled_runs
 from jointlib.runs.run import Run
 
 
@@ -47,7 +47,7 @@ class Audition(Application):
         self.excerpt: dict[str, Any] | None = None  # of noise, see `sounds.draw_excerpt`
         self.found, self.sweeps = [], {}  # how the channels are classified, and how at every strength
         titles, runs = titled_runs(config.folder.parent), config.folder / "runs"
-        folders = [runs / run_a, runs / run_b, run_folder(parent_of(config, "classifier_clean"))]
+        folders = [runs / run_a, runs / run_b, sounds.listener_folder(config)]
         source = SoundInput(self.receive, partial(self.say, problem=True))
         self.controls = controls = Controls(source, titles, others or {}, folders)
         self.children = (controls.cards[0], self.status, *controls.cards[1:])

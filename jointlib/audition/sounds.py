@@ -17,11 +17,12 @@ from IPython.display import HTML, Audio
 from torch import Tensor
 
 from jointlib import SAMPLE_RATE
+from jointlib.config import Config, without
 from jointlib.corpora.audio import loudness_gains, read_audio, resample
 from jointlib.corpora.contaminate import mix
 from jointlib.corpora.noises import Noises
 from jointlib.runs.figures import log_mel, spectrograms
-from jointlib.runs.folder import finished
+from jointlib.runs.folder import finished, run_folder
 from jointlib.runs.run import Run, add_observation, load_run, matching_gain
 from jointlib.runs.scores import read_run
 
@@ -89,6 +90,12 @@ def telling_row(plan: pd.DataFrame, run_a: Path, run_b: Path) -> int:
         scores = scores.set_index("path").reindex(plan.path)
         tells = tells & (scores.correct == correct).to_numpy() & (scores.snr_db.to_numpy() == plan.snr_db.to_numpy())
     return int(tells.argmax())
+
+
+def listener_folder(config: Config) -> Path:
+    """The run whose classifier, trained on clean speech, reads a wave where a run's own does not."""
+    own = {"strategy": "classifier_clean", "init": "scratch", "variant": without(config.variant, ("init",))}
+    return run_folder(config.replace(**own))
 
 
 def draw_excerpt(noises: Noises, kind: str, rng: np.random.Generator) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class PackedAudio:
     starts: Tensor  # int64 (N,)
     lengths: Tensor  # int64 (N,), in samples
     # a row per file: the sample_rate (Hz) and channels it had, its rms here, clipped (share of samples at full scale),
-    # problem (why it cannot be used; empty otherwise) and digest (a hash of its samples here)
+    # onset (seconds before it sounds), problem (why it cannot be used; empty otherwise) and digest (of its samples)
     sources: pd.DataFrame = field(default_factory=pd.DataFrame)
     margin: int = 0  # how many samples of its own beginning follow each file
     file: Path | None = None  # which `samples` are mapped from

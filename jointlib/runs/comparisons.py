@@ -1,6 +1,6 @@
 """Two rows on the same utterances, and the paper's claims: what is held up by our scores, and what is not."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -88,6 +88,20 @@ def difference(scores: pd.DataFrame, metric: str, first: Cell, second: Cell) -> 
     return {"difference": mean, "low": low, "high": high, "p": p, "seeds": both.seed.nunique()}
 
 
+def better(about: Mapping[str, float], metric: str) -> int:
+    """Of a `difference`: 1, the first is better; -1, worse; 0, the interval includes 0, or there is none."""
+    if not (about["low"] > 0 or about["high"] < 0):
+        return 0
+    return 1 if (about["difference"] > 0) != MEASURES[metric].less_is_better else -1
+
+
+def shown(about: Mapping[str, float], metric: str) -> str:
+    """A `difference` with unit and interval, which a single test speaker does not have: ``+0.20 [+0.16, +0.24]``."""
+    _, _, form, unit, _ = MEASURES[metric]
+    bounds = "" if np.isnan(about["low"]) else f" [{about['low']:+{form}}, {about['high']:+{form}}]"
+    return f"{about['difference']:+{form}}{unit}{bounds}"
+
+
 def compare_cells(scores: pd.DataFrame, pairs: Iterable[tuple[str, Cell, Cell]]) -> pd.DataFrame:
     """`difference` of several (metric, first, second), with p corrected for their number (Holm 1979) as p_holm."""
     rows = []
@@ -107,8 +121,8 @@ def pairs_of_interest(scores: pd.DataFrame, best: str = BEST) -> list[tuple[str,
     pairs: list[tuple[str, Cell, Cell]] = [
         (metric, (best, None), other)
         for metric in ("correct", "pesq_wb_enhanced", "stoi_enhanced", "si_sdr_enhanced")
-        for other in [_NOISY, *(cell for cell in cells if cell[0] != best)]
-    ]
+        for other in [*([_NOISY] if metric != "correct" else []), *(cell for cell in cells if cell[0] != best)]
+    ]  # who reads the noisy input is a row of its own: the classifier of clean speech
     joint = [cell for cell in cells if STRATEGIES[cell[0]].alpha is None]
     rivals = [("classifier_noisy", None), ("cascade_enhanced", None)]
     return pairs + [("correct", cell, rival) for cell in joint for rival in rivals]
@@ -128,7 +142,8 @@ def dominance(
     """Whether `best` has both: for every published row, the differences in accuracy and in quality, and a verdict.
 
     It is not worse in accuracy where the 95 % interval of the difference lies above -`margin`, and better in quality
-    where it lies above 0; a row without a front-end is compared in accuracy, and the noisy input is its quality.
+    where it lies on the better side of 0; a row without a front-end is compared in accuracy, and the noisy input is
+    its quality.
     """
     rows = scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False)
     published = [
@@ -141,13 +156,9 @@ def dominance(
         read = difference(scores, "correct", (best, None), cell)
         heard = difference(scores, quality, (best, None), cell) or difference(scores, quality, (best, None), _NOISY)
         if read and heard:
-            verdict = read["low"] > -margin and heard["low"] > 0
-            found.append((name(cell), _shown(read), _shown(heard), "yes" if verdict else "no"))
+            verdict = read["low"] > -margin and better(heard, quality) > 0
+            found.append((name(cell), shown(read, "correct"), shown(heard, quality), "yes" if verdict else "no"))
     return pd.DataFrame(found, columns=["against", "accuracy", MEASURES[quality].label, "not worse, and better"])
-
-
-def _shown(about: dict[str, float]) -> str:
-    return f"{about['difference']:+.3f} [{about['low']:+.3f}, {about['high']:+.3f}]"
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -175,10 +186,10 @@ def verdicts(scores: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.DataF
         if about is None:
             rows.append((claim.text, theirs, "–", "cannot be tested: not run"))
         elif not next(corrected) < 0.05:  # NaN: a single test speaker
-            rows.append((claim.text, theirs, _shown(about), "undecided"))
+            rows.append((claim.text, theirs, shown(about, claim.metric), "undecided"))
         else:
             verdict = "held" if about["difference"] > 0 else "not held: the reverse"
-            rows.append((claim.text, theirs, _shown(about), verdict))
+            rows.append((claim.text, theirs, shown(about, claim.metric), verdict))
     return pd.DataFrame(rows, columns=["claim", "in the paper", "our difference [95 % interval]", "here"])
 
 

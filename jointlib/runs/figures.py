@@ -125,7 +125,7 @@ def against_snr(
 def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
     """The paper's trade-off: accuracy against quality, each cell with 95 % intervals, the fuller the larger alpha.
 
-    What is worse than without enhancement is shaded: quality below that of the noisy input, or accuracy below that of
+    What is worse than without enhancement is shaded: quality worse than the noisy input's, or accuracy below that of
     the classifier that was trained on noisy speech and reads it as it is.
     """
     accuracy, heard = (cells(scores, name) for name in ("correct", f"{quality}_enhanced"))
@@ -156,7 +156,8 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb") -> Figure:
             axis.axhline(value, color="0.3", linestyle=line, label=f"{_TITLES[name]}, on the noisy input")
     (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
     shade = {"color": "0.5", "alpha": 0.15, "lw": 0}
-    axis.axvspan(left, unprocessed, label="worse than without enhancement", **shade)
+    end = right if measure_of(quality).less_is_better else left
+    axis.axvspan(end, unprocessed, label="worse than without enhancement", **shade)
     for value in noisy_cell(scores, "correct", "classifier_noisy").value:
         axis.axhspan(bottom, value, **shade)
     axis.set(xlim=(left, right), ylim=(bottom, top))

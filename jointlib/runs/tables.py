@@ -16,6 +16,7 @@ from jointlib.runs.comparisons import (
     one_change_at_a_time,
     pairs_of_interest,
     published,
+    shown,
     verdicts,
 )
 from jointlib.runs.folder import title
@@ -105,13 +106,10 @@ def means(scores: pd.DataFrame, by: str, metrics: Iterable[str]) -> pd.DataFrame
 def changes(steps: pd.DataFrame) -> pd.DataFrame:
     """`comparisons.one_change_at_a_time` as it is shown: small p values with two digits, where rounding gives 0."""
     rows = []
-    for step in steps.itertuples():
-        measure = MEASURES[step.metric]
-        difference, low, high = (f"{value:+{measure.form}}" for value in (step.difference, step.low, step.high))
-        told = (f"{difference} [{low}, {high}]", f"{step.p:.2g}", f"{step.p_holm:.2g}")
-        if np.isnan(step.low):  # a single test speaker
-            told = (difference, "–", "–")
-        rows.append((measure.label, step.first, step.second, *told))
+    for step in steps.to_dict("records"):
+        p = ["–" if np.isnan(step["low"]) else f"{step[name]:.2g}" for name in ("p", "p_holm")]  # one test speaker
+        label = MEASURES[step["metric"]].label
+        rows.append((label, step["first"], step["second"], shown(step, step["metric"]), *p))
     return pd.DataFrame(rows, columns=["measure", "strategy", "against", "difference [95 % interval]", "p", "p (Holm)"])
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from jointlib.corpora.batches import Data
-from jointlib.runs.comparisons import BEST, Cell, difference, name, one_change_at_a_time, values
+from jointlib.runs.comparisons import BEST, Cell, better, difference, name, one_change_at_a_time, shown, values
 from jointlib.runs.measures import MEASURES
 from jointlib.runs.scores import cells, failed_metrics, interval
 from jointlib.runs.tables import TABLES, held_back
@@ -62,14 +62,13 @@ def versus(scores: pd.DataFrame, metric: str, first: Cell, second: Cell, subject
     if about is None:
         return ""
     one, other = subject or _capital(called(first)), called(second)
-    shown = "{:+{form}}{unit}".format(about["difference"], form=measure.form, unit=measure.unit)
+    told = shown(about, metric)
     if np.isnan(about["low"]):
-        return f"{one} differs from {other} by {shown} in {measure.label}; a single test speaker gives no interval."
-    shown += " [{:+{form}}, {:+{form}}]".format(about["low"], about["high"], form=measure.form)
-    verdict = _verdict(about, metric)
+        return f"{one} differs from {other} by {told} in {measure.label}; a single test speaker gives no interval."
+    verdict = better(about, metric)
     if not verdict:
-        return f"{one} does not differ significantly from {other} in {measure.label} ({shown})."
-    return f"{one} is {'better' if verdict > 0 else 'worse'} than {other} in {measure.label} ({shown})."
+        return f"{one} does not differ significantly from {other} in {measure.label} ({told})."
+    return f"{one} is {'better' if verdict > 0 else 'worse'} than {other} in {measure.label} ({told})."
 
 
 def cost_of_noise(scores: pd.DataFrame, strategy: str) -> str:
@@ -163,8 +162,8 @@ def corner(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
         heard = difference(scores, quality, cell, NOISY)
         read = difference(scores, "correct", cell, ("classifier_noisy", None))
         if heard and read and STRATEGIES[strategy].test_input == "noisy":
-            better = _verdict(read, "correct") > 0, _verdict(heard, quality) > 0
-            reached[_PLACES.get(better, "in neither")].append(name(cell))
+            place = better(read, "correct") > 0, better(heard, quality) > 0
+            reached[_PLACES.get(place, "in neither")].append(name(cell))
     if not any(reached.values()):
         return ""
     label = MEASURES[quality].label
@@ -173,14 +172,14 @@ def corner(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> str:
 
 
 def by_snr(scores: pd.DataFrame, metric: str, cell: Cell) -> str:
-    """At which SNR a cell's gain over the noisy input is largest and smallest; empty where it was not run."""
+    """At which SNR a cell's gain over the noisy input is best and worst; empty where it was not run."""
     ours, noisy = values(scores, metric, cell), values(scores, metric, NOISY)
     if ours.empty or noisy.empty or scores.snr_db.nunique() < 2:
         return ""
     snr_db = scores.drop_duplicates("path").set_index("path").snr_db
     gain = (ours - noisy.reindex(ours.index)).groupby(lambda key: snr_db[key[2]]).mean()
-    best, worst = gain.idxmax(), gain.idxmin()
-    label, _, form, unit, _ = MEASURES[metric]
+    label, _, form, unit, less = MEASURES[metric]
+    best, worst = (gain.idxmin(), gain.idxmax()) if less else (gain.idxmax(), gain.idxmin())
     most, least = (f"{gain[snr]:+{form}}{unit}" for snr in (best, worst))
     ends = f"by {most} at best, at an SNR of {best:g} dB, and by {least} at worst, at {worst:g} dB"
     return f"{_capital(called(cell))} changes {label} {ends}."
@@ -337,13 +336,6 @@ def mistakes(scores: pd.DataFrame) -> str:
     (intent, predicted), count = counts.index[0], counts.iloc[0]
     told = f"{len(wrong)} of {len(scores)} utterances are misread"
     return f"{told}, most often *{intent}* as *{predicted}* ({count} of them)."
-
-
-def _verdict(about: dict[str, float], metric: str) -> int:
-    """1: better, -1: worse, 0: the interval includes 0, or there is none."""
-    if not (about["low"] > 0 or about["high"] < 0):
-        return 0
-    return 1 if (about["difference"] > 0) != MEASURES[metric].less_is_better else -1
 
 
 def called(cell: Cell) -> str:

@@ -1,1 +1,1 @@
-"""What everything stands on: files that are whole or not there, and a line of progress."""
+"""What everything stands on: whole files, checkpoints, processes, commands, a line of progress."""

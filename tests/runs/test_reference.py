@@ -15,7 +15,7 @@ def test_what_joining_buys_and_costs():
     assert alone["PESQ, over enhancement alone"] == "–"
     assert float(jt["PESQ, over enhancement alone"]) == pytest.approx(-0.4, abs=0.02)
     assert float(jt["accuracy, over a classifier of noisy speech"]) == pytest.approx(0.1, abs=0.02)
-    assert jt["SI-SDR (dB), over the noisy input"] == "–"  # was not measured
+    assert jt["SI-SDR, over the noisy input"] == "–"  # was not measured
 
 
 def test_a_page_shows_the_record_between_its_marks(tmp_path):
