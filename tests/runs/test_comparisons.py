@@ -64,3 +64,10 @@ def test_passages_lose_no_sample():
     assert names == ["a", "b"] and all(len(clean) >= PASSAGE for clean, _ in joined)
     assert sum(len(clean) for clean, _ in joined) == 80 * 4000
     assert all((clean == -estimate).all() for clean, estimate in joined)
+
+
+def test_less_is_better_for_a_distance():
+    scores = invented_scores({"jt": 0.8, "protected": 0.9}, {})
+    for distance, verdict in ((8.0, "yes"), (20.0, "no")):
+        about = scores.assign(lsd_enhanced=scores.strategy.map({"jt": 14.0, "protected": distance}) + scores.correct)
+        assert dominance(about, quality="lsd_enhanced")["not worse, and better"].tolist() == [verdict]
