@@ -10,12 +10,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from jointlib.config import CHECKOUT, ConfigError, load_config, parent_of
+from jointlib.config import CHECKOUT, ConfigError, grid, load_config, origins
 from jointlib.corpora.batches import check_sources, load_data
 from jointlib.runs.folder import check_place, finished, run_folder, stale, trained_before
 from jointlib.runs.pages import write_page
 from jointlib.runs.report import write_report
-from jointlib.strategies import STRATEGIES, Classifier, Enhancer, parents
+from jointlib.strategies import STRATEGIES, Classifier, Enhancer
 
 PROFILE = str(config.get("profile", "quick"))
 
@@ -47,28 +47,7 @@ onstart:
         raise WorkflowError(f"another pipeline is at work on {BASE.folder}; let it end, or stop it first") from error
 
 
-def grid():
-    """Every run of the profile by its name, and every run that one of them starts from."""
-    cells = {}
-    for seed in BASE.seeds:
-        for name in BASE.strategies:
-            for alpha in BASE.alphas if STRATEGIES[name].alpha is None else [STRATEGIES[name].alpha]:
-                add(cells, BASE.replace(strategy=name, alpha=alpha, seed=seed))
-    return cells
-
-
-def origins(cell):
-    names = set(parents(STRATEGIES[cell.strategy], cell.init).values())
-    return [parent_of(cell, name) for name in sorted(names)]
-
-
-def add(cells, cell):
-    cells[cell.run_name] = cell
-    for origin in origins(cell):
-        add(cells, origin)
-
-
-CELLS = grid()
+CELLS = grid(BASE)
 
 
 def survey():

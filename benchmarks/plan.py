@@ -6,7 +6,6 @@ classifier behind a frozen front-end as JT. No training is taken to end early.
 """
 
 import json
-from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -14,9 +13,9 @@ import torch
 
 from benchmarks.reference import TARGET, write_between
 from jointlib import SAMPLE_RATE
-from jointlib.config import CHECKOUT, Config, load_config, parent_of
+from jointlib.config import CHECKOUT, Config, grid, load_config
 from jointlib.runs.run import build_network
-from jointlib.strategies import STRATEGIES, Classifier, Enhancer, parents
+from jointlib.strategies import STRATEGIES, Classifier, Enhancer
 
 CORE_HOUR, GB_MONTH = 0.04, 0.02  # dollars, a stated assumption and nobody's offer
 SPEECH_SECONDS = 2.3  # of an utterance of Fluent Speech Commands, as benchmarks.second_start has it
@@ -25,16 +24,8 @@ SEEDS = (0, 1, 2, 3, 4)
 
 
 def trainings(base: Config) -> list[Config]:
-    """Every training of a profile's grid once, as the Snakefile has it, what others start from included."""
-    left, found = [], {}
-    for seed, name in product(base.seeds, base.strategies):
-        for alpha in base.alphas if STRATEGIES[name].alpha is None else (STRATEGIES[name].alpha,):
-            left.append(base.replace(strategy=name, alpha=alpha, seed=seed))
-    while left:
-        cell = left.pop()
-        found[cell.run_name] = cell
-        left += [parent_of(cell, name) for name in set(parents(STRATEGIES[cell.strategy], cell.init).values())]
-    return [cell for cell in found.values() if set(STRATEGIES[cell.strategy].frozen) != {"frontend", "backend"}]
+    """Every training of a profile's grid once, what others start from included."""
+    return [cell for cell in grid(base).values() if set(STRATEGIES[cell.strategy].frozen) != {"frontend", "backend"}]
 
 
 def rate(strategy: str, step: dict[str, dict[str, float]], kind: str) -> float:

@@ -183,7 +183,6 @@ STRATEGIES: dict[str, Strategy] = {
     "bn": Strategy("BN", BN),
     "bn_mix": Strategy("BN-Mix", BNMix),
     # Beyond the paper, one change at a time: the loss, the front-end, its protection, a second view.
-    "spectral": _beyond("Enhancement, spectral loss", Enhancer, alpha=1.0),
     "jt_spectral": _beyond("JT, spectral loss", JT),
     "mask": _beyond("Mask alone", Enhancer, alpha=1.0, frontend="mask_net"),
     "cascade_mask": _beyond(
@@ -205,7 +204,6 @@ STRATEGIES: dict[str, Strategy] = {
     "protected": _beyond("Protected JT", JT, frontend="mask_net", gradient=0.0),
     "observed": _beyond("Observation adding", Observed, frontend="mask_net", loads=_PROTECTED, frozen=_BOTH),
     "dual": _beyond("Dual view", DualView, frontend="mask_net", gradient=0.0),
-    "dual_shielded": _beyond("Dual view, shielded", DualView, frontend="mask_net", gradient=0.1),
 }
 INITS = ("scratch", "pretrained")
 

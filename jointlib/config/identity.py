@@ -1,12 +1,13 @@
-"""Which run is which: what decides its numbers, and which run it starts from."""
+"""Which run is which: what decides its numbers, which run it starts from, and all that a profile consists of."""
 
+from itertools import product
 from typing import Any
 
 from jointlib.config.experiment import Config
 from jointlib.config.values import without
-from jointlib.strategies import trainings
+from jointlib.strategies import STRATEGIES, parents, trainings
 
-__all__ = ["identity", "parent_of"]
+__all__ = ["grid", "identity", "origins", "parent_of"]
 
 
 def identity(config: Config) -> dict[str, Any]:
@@ -22,3 +23,21 @@ def parent_of(config: Config, strategy: str) -> Config:
     if steps != config.steps:
         variant = ",".join(sorted([*filter(None, variant.split(",")), f"steps={steps}"]))
     return config.replace(strategy=strategy, init="scratch", steps=steps, variant=variant)
+
+
+def origins(config: Config) -> list[Config]:
+    """The runs that a run's parts are taken from."""
+    wanted = parents(STRATEGIES[config.strategy], config.init)
+    return [parent_of(config, name) for name in sorted(set(wanted.values()))]
+
+
+def grid(profile: Config) -> dict[str, Config]:
+    """Every run of a profile by its name, and every run that one of them starts from."""
+    left = [
+        profile.replace(strategy=name, alpha=alpha, seed=seed)
+        for seed, name in product(profile.seeds, profile.strategies)
+        for alpha in (profile.alphas if STRATEGIES[name].alpha is None else [STRATEGIES[name].alpha])
+    ]
+    for cell in left:
+        left += origins(cell)
+    return {cell.run_name: cell for cell in left}

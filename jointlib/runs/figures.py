@@ -30,7 +30,6 @@ _LOOKS = {
     "jt_clean": (4, "*"),
     "bn": (1, "^"),
     "bn_mix": (2, "X"),
-    "spectral": (8, "<"),
     "jt_spectral": (8, ">"),
     "mask": (10, ">"),
     "cascade_mask": (5, "P"),
@@ -41,7 +40,6 @@ _LOOKS = {
     "protected": (3, "*"),
     "observed": (6, "h"),
     "dual": (4, "v"),
-    "dual_shielded": (4, "<"),
 }
 _TITLES = {name: row.title for name, row in STRATEGIES.items()}
 _OTHERS = (7, "d")  # the look of a row that somebody adds
