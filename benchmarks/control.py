@@ -2,9 +2,10 @@
 
 Its control has the same parts, trained one after the other: the mask, frozen, and behind it a classifier of clean
 speech that goes on with what the mask makes of noise, with as many passes in all, and with twice as many (STEPS).
-Beside it, the same parts joined as in BN: the classifier reads the features that the mask is read from.
-Writes control.csv, a row a run, and control.md into results/reference/remedies, from runs of ``jointlib train --profile
-remedies --strategy protected``, ``bn_mask`` and ``cascade_mask_enhanced``, the latter also with ``--set steps=3720``.
+Beside it JT from scratch, since in the profile it goes on from a classifier, and the rows beyond the paper do not.
+Writes control.csv, a row a run, and control.md into results/reference/remedies, from runs of ``jointlib train
+--profile remedies`` with ``--strategy protected``, with ``cascade_mask_enhanced`` (also ``--set steps=3720``), and
+with ``jt --set init=scratch``.
 """
 
 import pandas as pd
@@ -43,7 +44,7 @@ def main() -> None:
         "Protected JT": (BEST, ""),
         "one after the other": (CONTROL, ""),
         "the same, twice as long": (CONTROL, longer),
-        "joined as in BN": ("bn_mask", ""),
+        "JT from scratch": ("jt", "init=scratch"),
     }
     chosen = {name: runs.query("strategy == @cell[0] and variant == @cell[1]") for name, cell in rows.items()}
     scores = {name: pd.concat(map(read_run, some.folder)) for name, some in chosen.items()}

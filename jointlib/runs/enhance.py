@@ -25,9 +25,9 @@ EXAMPLE = "example:\n  jointlib enhance results/quick/runs/bn_alpha0.5_seed0 rec
 
 
 def enhance_file(run: Run, source: Path, target: Path, strength: float = 1.0) -> dict[str, object]:
-    """Write the enhanced file, a 16-bit mono wav at the input's rate, length and level, and classify it.
+    """Write the enhanced file, a 16-bit mono wav at the input's rate and length, and classify it.
 
-    `strength` is that of `Run.process`: 0 is the input, 1 all of the enhancement.
+    Level and sign, and `strength`, are those of `Run.process`: 0 is the input, 1 all of the enhancement.
 
     Returns: file, run, its strength (empty where nothing is enhanced) and, where the run classifies, intent,
         probability, runner_up, runner_up_probability.
