@@ -29,7 +29,8 @@ class Claim(NamedTuple):
 _NOISY: Cell = ("noisy", None)
 _TABLE_OF = {"correct": 2, "pesq_wb_enhanced": 3, "stoi_enhanced": 4}
 BEST = "protected"  # the strategy beyond the paper that is meant to have both, accuracy and quality
-LADDER = ("jt", "jt_spectral", "jt_mask", "shielded", "protected", "dual")  # each changes one thing in the one before
+# Each changes one thing in the one before; the second has another start, too, unless all are trained from scratch.
+LADDER = ("jt", "jt_spectral", "jt_mask", "shielded", "protected", "dual")
 _JT, _BN, _MIX = ("jt", 0.5), ("bn", 0.5), ("bn_mix", 0.5)
 CLAIMS = (
     Claim("Joint training repairs what noise costs: JT over a classifier of clean speech", "correct", _JT, _NOISY),
