@@ -24,7 +24,8 @@ from benchmarks.reference import PAGE, TARGET, fill
 from jointlib import SAMPLE_RATE
 from jointlib.config import Config, load_config
 from jointlib.corpora.batches import load_data
-from jointlib.evaluate import QUALITY, Pairs, pairs_of, passages
+from jointlib.metrics import QUALITY, Pairs
+from jointlib.runs.evaluate import pairs_of, passages
 from jointlib.runs.folder import check_identity, environment, finished, run_folder, title
 from jointlib.runs.run import Run, load_run
 from jointlib.runs.scores import interval, read_run, score_once

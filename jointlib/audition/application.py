@@ -16,7 +16,7 @@ from jointlib.audition.controls import Controls
 from jointlib.audition.widgets import Application, SoundInput, html
 from jointlib.config import Config
 from jointlib.corpora.batches import Data, load_data
-from jointlib.evaluate import quality
+from jointlib.metrics import quality
 from jointlib.runs.folder import titled_runs
 from jointlib.runs.run import Run
 

@@ -21,10 +21,10 @@ from torch import nn
 
 from jointlib.config import Config, identity, load_config, parent_of, read_settings
 from jointlib.corpora.batches import Data, load_data
-from jointlib.evaluate import evaluate, summarise
 from jointlib.fast.cpu import fast_cpu, keep_freed_memory
 from jointlib.fast.gpu import fast_gpu
 from jointlib.runs.card import CARD, write_card
+from jointlib.runs.evaluate import evaluate, summarise
 from jointlib.runs.folder import (
     CHECKPOINT,
     FILES,

@@ -14,7 +14,8 @@ from scipy.stats import t
 
 from jointlib.config import Config, identity, ignored, without
 from jointlib.corpora.batches import Data
-from jointlib.evaluate import QUALITY, Pairs, pairs_of, remark, score
+from jointlib.metrics import QUALITY, Pairs, score
+from jointlib.runs.evaluate import pairs_of, remark
 from jointlib.runs.folder import cost, data_changes, list_runs, read_config, read_metrics, title
 from jointlib.runs.measures import MEASURES, Measure
 from jointlib.strategies import STRATEGIES
@@ -205,7 +206,7 @@ def remarks(scores: pd.DataFrame) -> pd.Series:
 
 
 def score_once(config: Config, pairs: Pairs, title: str, metrics: tuple[str, ...] = QUALITY) -> pd.DataFrame:
-    """`evaluate.score`, read back where the same waves were scored before for this profile."""
+    """`metrics.score`, read back where the same waves were scored before for this profile."""
     digest = hashlib.blake2b(",".join(metrics).encode(), digest_size=8)
     for wave in chain.from_iterable(pairs):
         digest.update(np.ascontiguousarray(wave))
@@ -223,6 +224,6 @@ def score_once(config: Config, pairs: Pairs, title: str, metrics: tuple[str, ...
 
 
 def noisy_quality(data: Data) -> pd.DataFrame:
-    """`evaluate.quality` of the unprocessed noisy test speech, a row per row of the test plan."""
+    """`metrics.quality` of the unprocessed noisy test speech, a row per row of the test plan."""
     pairs = [pair for batch in data.batches("test") for pair in pairs_of(batch, batch.noisy)]
     return score_once(data.config, pairs, "Scoring noisy speech")

@@ -3,7 +3,6 @@ import pytest
 from invented import invented_scores
 
 from jointlib.config import load_config, parent_of
-from jointlib.evaluate import PASSAGE, passages
 from jointlib.runs.comparisons import CLAIMS, difference, dominance, holm, verdicts
 from jointlib.strategies import STRATEGIES, parents
 
@@ -55,15 +54,6 @@ def test_who_has_both(accuracy, verdict):
 
 def test_holm_as_by_hand():
     assert holm(np.array([0.01, 0.04, 0.03])).tolist() == pytest.approx([0.03, 0.06, 0.06])
-
-
-def test_passages_lose_no_sample():
-    speakers = ["a", "b"] * 40
-    pairs = [(np.full(4000, number), np.full(4000, -number)) for number in range(80)]
-    names, joined = passages(pairs, speakers)
-    assert names == ["a", "b"] and all(len(clean) >= PASSAGE for clean, _ in joined)
-    assert sum(len(clean) for clean, _ in joined) == 80 * 4000
-    assert all((clean == -estimate).all() for clean, estimate in joined)
 
 
 def test_less_is_better_for_a_distance():

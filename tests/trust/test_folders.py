@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from jointlib import evaluate
+from jointlib import metrics
 from jointlib.config import CHECKOUT, ROOT, ConfigError, load_config, parent_of
 from jointlib.corpora.batches import load_data
 from jointlib.corpora.cache import pack
@@ -717,9 +717,9 @@ def test_scoring_works_in_such_workers(monkeypatch):
         with ThreadPoolExecutor(number) as pool:
             yield pool
 
-    monkeypatch.setattr(evaluate, "fresh_processes", counted)
+    monkeypatch.setattr(metrics, "fresh_processes", counted)
     pairs = [(torch.randn(999).numpy(), torch.randn(999).numpy())] * 3
-    assert len(evaluate.score(pairs, 2, "Scoring", ("mse",))) == 3 and asked == [2]
+    assert len(metrics.score(pairs, 2, "Scoring", ("mse",))) == 3 and asked == [2]
 
 
 @pytest.mark.parametrize("folder", ["gone", "a file", "file/below"])

@@ -11,7 +11,7 @@ import yaml
 from conftest import write_corpus, write_noises
 from scipy.stats import binom
 
-from jointlib import SPLITS, evaluate
+from jointlib import SPLITS, metrics
 from jointlib.config import load_config
 from jointlib.corpora.batches import load_data
 from jointlib.corpora.corpus import Corpus, CorpusError
@@ -115,7 +115,7 @@ def write_experiment(folder: Path, shuffled: bool) -> Path:
 def experiments(tmp_path_factory):
     """Profiles by name: true and shuffled labels. Their speech is not scored: PESQ would take most of the time."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(evaluate, "_METRICS", dict.fromkeys(evaluate.QUALITY, evaluate._METRICS["mse"]))
+    patch.setattr(metrics, "_METRICS", dict.fromkeys(metrics.QUALITY, metrics._METRICS["mse"]))
     yield {name: write_experiment(tmp_path_factory.mktemp(name), name == "shuffled") for name in ("true", "shuffled")}
     patch.undo()
 

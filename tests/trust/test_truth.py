@@ -15,7 +15,8 @@ from torch import nn
 
 from jointlib.config import load_config
 from jointlib.corpora.batches import load_data
-from jointlib.evaluate import evaluate, quality, score
+from jointlib.metrics import quality, score
+from jointlib.runs.evaluate import evaluate
 from jointlib.runs.scores import interval
 from jointlib.strategies import JointOutput
 

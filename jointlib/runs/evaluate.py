@@ -1,122 +1,20 @@
-"""What a network is worth, utterance by utterance: its reading of the intent, and PESQ, STOI and other metrics."""
+"""What a network is worth on the test split: its reading of the intent, and the quality of what it enhances."""
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pesq
-import pystoi
 import torch
-from scipy.signal import stft
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from jointlib import SAMPLE_RATE
-from jointlib.support.progress import Progress
-from jointlib.support.workers import cores, fresh_processes
+from jointlib.metrics import QUALITY, Pairs
 from jointlib.train import Batch
 
-QUALITY = ("pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr", "lsd", "mse")
 PASSAGE = 8 * SAMPLE_RATE  # samples; PESQ was made for passages of 8 s and more
-Pairs = list[tuple[np.ndarray, np.ndarray]]  # (clean, estimate), waves (T,) at 16 kHz
-Scoring = Callable[[Pairs, str, tuple[str, ...]], pd.DataFrame]  # `score` of pairs: title, and which metrics
-
-
-def si_sdr(clean: np.ndarray, estimate: np.ndarray) -> float:
-    """SI-SDR in dB (Le Roux et al. 2019) of two waves (T,), means removed; ValueError if one is silent."""
-    clean, estimate = clean - clean.mean(), estimate - estimate.mean()
-    if not (clean @ clean > 0 and estimate @ estimate > 0):
-        raise ValueError("silent signal")
-    target = (estimate @ clean) / (clean @ clean) * clean
-    residual = estimate - target
-    with np.errstate(divide="ignore"):
-        return float(10 * np.log10((target @ target) / (residual @ residual)))
-
-
-def lsd(clean: np.ndarray, estimate: np.ndarray) -> float:
-    """Log-spectral distance in dB of two waves (T,): RMS over bins of the difference of log power, mean over frames.
-
-    Windows of 32 ms every 8 ms; power is counted from 80 dB below the clean wave's strongest bin. ValueError if the
-    waves are shorter than a window, or the clean one is silent.
-    """
-    if len(clean) < 512:
-        raise ValueError(f"{len(clean)} samples: shorter than a window of 512")
-    power = [np.abs(stft(wave, nperseg=512, noverlap=384)[2]) ** 2 for wave in (clean, estimate)]  # (bins, F)
-    if not power[0].max() > 0:
-        raise ValueError("silent signal")
-    first, second = (10 * np.log10(np.maximum(bins, 1e-8 * power[0].max())) for bins in power)
-    return float(np.sqrt(((first - second) ** 2).mean(axis=0)).mean())
-
-
-def _pesq(clean: np.ndarray, estimate: np.ndarray, band: str) -> float:
-    if not estimate.any():
-        raise ValueError("silent signal")
-    return float(pesq.pesq(SAMPLE_RATE, clean, estimate, band))
-
-
-def _stoi(clean: np.ndarray, estimate: np.ndarray, extended: bool = False) -> float:
-    state = np.random.get_state()  # noqa: NPY002 - pystoi adds noise from numpy's global generator to extended STOI
-    np.random.seed(0)  # noqa: NPY002
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)  # for a wave too short, pystoi warns and returns 1e-5
-            return float(pystoi.stoi(clean, estimate, SAMPLE_RATE, extended=extended))
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
-
-
-_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "pesq_wb": partial(_pesq, band="wb"),
-    "pesq_nb": partial(_pesq, band="nb"),
-    "stoi": _stoi,
-    "estoi": partial(_stoi, extended=True),
-    "si_sdr": si_sdr,
-    "lsd": lsd,
-    "mse": lambda clean, estimate: float(np.mean((clean - estimate) ** 2)),
-}
-
-
-_REASONS = {  # in which words a metric's error is told
-    pesq.BufferTooShortError: "shorter than a quarter of a second",
-    pesq.NoUtterancesError: "no speech is found in it",
-    np.exceptions.AxisError: "too short",
-    RuntimeWarning: "too little speech",
-}
-
-
-def quality(pair: tuple[np.ndarray, np.ndarray], metrics: tuple[str, ...] = QUALITY) -> dict[str, Any]:
-    """Metrics of an estimate against clean speech, waves (T,) at 16 kHz.
-
-    PESQ in MOS (wide band 1.04 to 4.64, narrow band to 4.55), STOI and extended STOI 0 to 1, SI-SDR and log-spectral
-    distance in dB, MSE per sample. A metric that cannot be computed (silence, too short) is NaN, and ``failed`` says
-    why; it is empty where all went well.
-    """
-    clean, estimate = (np.asarray(wave, dtype=np.float64) for wave in pair)
-    scores, reasons = {}, []
-    for name in metrics:
-        try:
-            scores[name] = _METRICS[name](clean, estimate)
-            if not np.isfinite(scores[name]):
-                raise ValueError(f"not finite: {scores[name]}")
-        except (pesq.PesqError, ValueError, ZeroDivisionError, RuntimeWarning) as error:
-            scores[name] = float("nan")
-            reason = str(_REASONS.get(type(error), error))
-            reasons.append(f"{name}: {reason}".replace("\n", " ").replace(";", ",")[:120])
-    return scores | {"failed": "; ".join(reasons)}
-
-
-def score(pairs: Pairs, workers: int | None, title: str, metrics: tuple[str, ...] = QUALITY) -> pd.DataFrame:
-    """`quality` of every (clean, estimate), in `workers` processes (None: one per core), in the pairs' order."""
-    scored = partial(quality, metrics=metrics)
-    workers = workers or cores()
-    with Progress(len(pairs), title) as progress:
-        if workers == 1:
-            return pd.DataFrame(progress.over(map(scored, pairs)))
-        with fresh_processes(workers) as pool:
-            return pd.DataFrame(progress.over(pool.map(scored, pairs, chunksize=8)))
+Scoring = Callable[[Pairs, str, tuple[str, ...]], pd.DataFrame]  # `metrics.score` of pairs: title, and which metrics
 
 
 def pairs_of(batch: Batch, wave: Tensor) -> Pairs:

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from jointlib.corpora.embedded.speech import speak
-from jointlib.evaluate import quality, remark, score, si_sdr, summarise
+from jointlib.metrics import quality, score, si_sdr
 
 
 @pytest.fixture(scope="module")
@@ -48,33 +48,3 @@ def test_what_cannot_be_computed_is_nan_with_its_reason(speech):
 def test_processes_keep_the_order(speech):
     pairs = [(speech, speech + level) for level in (0.0, 0.1, 0.2)]
     pd.testing.assert_frame_equal(score(pairs, 2, ""), score(pairs, 1, ""))
-
-
-def test_failures_are_counted_and_not_averaged():
-    table = pd.DataFrame(
-        {"correct": [1, 0], "stoi_enhanced": [0.5, np.nan], "snr_db": [0.0, 5.0], "noise_type": ["Typing", "Typing"]}
-    )
-    summary = summarise(table, pd.DataFrame({"speaker": ["a"], "pesq_wb_noisy": [1.5]}))
-    assert summary["mean"] == {"correct": 0.5, "stoi_enhanced": 0.5}
-    assert summary["failed"] == {"stoi_enhanced": 1} and summary["remark"] == ""
-    assert summary["by_snr_db"]["5.0"] == {"correct": 0.0}
-
-
-def readings(intent: list[str], predicted: list[str]) -> pd.DataFrame:
-    table = pd.DataFrame({"intent": intent, "predicted": predicted})
-    return table.assign(correct=(table.intent == table.predicted).astype(int))
-
-
-def test_a_classifier_that_has_learnt_nothing_is_remarked():
-    """30 utterances: 12 of a, 9 of b, 9 of c. Always saying a is right in 0.4; a third of the time is chance."""
-    truth = [*"a" * 12, *"b" * 9, *"c" * 9]
-    constant = remark(readings(truth, ["a"] * 30))
-    assert "always predicts 'a': right in 0.400" in constant and "would be right in 0.400" in constant
-    guesses = remark(readings(truth, [*"bca" * 10]))
-    assert guesses.startswith("no better than guessing: right in 0.") and "would be right in 0.400" in guesses
-    assert remark(readings(truth, truth)) == ""
-    assert remark(readings(truth, [*truth[:21], *"abcabcabc"])) == ""  # 24 of 30
-
-
-def test_a_network_that_only_enhances_is_not_remarked():
-    assert remark(pd.DataFrame({"intent": ["a", "a"], "stoi_enhanced": [0.5, 0.6]})) == ""
