@@ -1,4 +1,5 @@
-# make reproduce [PROFILE=smoke|quick|grid|beyond|remedies|unseen|paper|full|fsc|path/to/profile.yaml]   make test   make lab   make page   make bench
+# make test, make lab, make page, make bench, and
+# make reproduce [PROFILE=smoke|quick|grid|beyond|remedies|unseen|paper|full|fsc|path/to/profile.yaml]
 PYTHON ?= python3
 PROFILE ?= quick
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
