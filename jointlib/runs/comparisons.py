@@ -27,7 +27,13 @@ class Claim(NamedTuple):
 
 
 _NOISY: Cell = ("noisy", None)
-_TABLE_OF = {"correct": 2, "pesq_wb_enhanced": 3, "stoi_enhanced": 4}
+# Of a measure the paper's table, and how that prints it.
+_TABLE_OF = {
+    "correct": (2, ".3f"),
+    "pesq_wb_enhanced": (3, ".2f"),
+    "stoi_enhanced": (4, ".2f"),
+    "mse_enhanced": (5, ".1e"),
+}
 BEST = "protected"  # the strategy beyond the paper that is meant to have both, accuracy and quality
 # Each changes one thing in the one before; the second has another start, too, unless all are trained from scratch.
 LADDER = ("jt", "jt_spectral", "jt_mask", "shielded", "protected", "dual")
@@ -40,6 +46,9 @@ CLAIMS = (
     Claim("JT has a lower STOI than the noisy input", "stoi_enhanced", _NOISY, _JT),
     Claim("BN has a higher PESQ than the noisy input", "pesq_wb_enhanced", _BN, _NOISY),
     Claim("BN-Mix has a higher PESQ than the noisy input", "pesq_wb_enhanced", _MIX, _NOISY),
+    Claim("JT has a higher MSE than the noisy input", "mse_enhanced", _NOISY, _JT),
+    Claim("BN has a lower MSE than the noisy input", "mse_enhanced", _BN, _NOISY),
+    Claim("BN-Mix has a lower MSE than the noisy input", "mse_enhanced", _MIX, _NOISY),
     Claim("BN needs the MSE: PESQ at alpha = 0.1 over alpha = 0", "pesq_wb_enhanced", ("bn", 0.1), ("bn", 0.0)),
     Claim("JT needs the MSE: accuracy at alpha = 0.5 over alpha = 0", "correct", _JT, ("jt", 0.0)),
 )
@@ -177,13 +186,15 @@ def name(cell: Cell) -> str:
 
 
 def verdicts(scores: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
-    """Each claim with the published values, our difference, and a verdict: held, not held, undecided, or not tested."""
-    found = [difference(scores, claim.metric, claim.better, claim.worse) for claim in claims]
+    """Each claim with the published values, our difference, and a verdict: held, not held, undecided, or not tested.
+
+    A positive difference speaks for the claim.
+    """
+    found = [_in_favour(scores, claim) for claim in claims]
     corrected = iter(holm(np.array([about["p"] for about in found if about])))
     rows = []
     for claim, about in zip(claims, found, strict=True):
-        form = ".3f" if claim.metric == "correct" else ".2f"
-        theirs = " against ".join(f"{_published(claim.metric, cell):{form}}" for cell in (claim.better, claim.worse))
+        theirs = " against ".join(_published(claim.metric, cell) for cell in (claim.better, claim.worse))
         if about is None:
             rows.append((claim.text, theirs, "–", "cannot be tested: not run"))
         elif not next(corrected) < 0.05:  # NaN: a single test speaker
@@ -194,8 +205,15 @@ def verdicts(scores: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.DataF
     return pd.DataFrame(rows, columns=["claim", "in the paper", "our difference [95 % interval]", "here"])
 
 
-def _published(metric: str, cell: Cell) -> float:
-    """The paper's value of a cell, NaN where it prints none."""
-    table, (strategy, alpha) = published(), cell
-    rows = table[(table.table == _TABLE_OF[metric]) & (table.strategy == strategy)]
-    return rows[rows.alpha.isna() if alpha is None else rows.alpha == alpha].value.item()
+def _in_favour(scores: pd.DataFrame, claim: Claim) -> dict[str, float] | None:
+    """By how much the cell that a claim calls better is so, as a `difference`."""
+    less = MEASURES[claim.metric].less_is_better
+    first, second = (claim.worse, claim.better) if less else (claim.better, claim.worse)
+    return difference(scores, claim.metric, first, second)
+
+
+def _published(metric: str, cell: Cell) -> str:
+    """The paper's value of a cell, as it prints it."""
+    table, (strategy, alpha), (number, form) = published(), cell, _TABLE_OF[metric]
+    rows = table[(table.table == number) & (table.strategy == strategy)]
+    return f"{rows[rows.alpha.isna() if alpha is None else rows.alpha == alpha].value.item():{form}}"

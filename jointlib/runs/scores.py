@@ -162,6 +162,11 @@ def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def on_noise(scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows of strategies that are tested on noisy speech; clean speech is another task."""
+    return scores[scores.strategy.map(lambda name: STRATEGIES[name].test_input == "noisy").astype(bool)]
+
+
 def noisy_cell(scores: pd.DataFrame, metric: str, classifier: str = "classifier_clean") -> pd.DataFrame:
     """The row "noisy": the quality of unprocessed noisy speech, or the accuracy of `classifier` on it (the paper does
     not say whether its classifier was trained on clean or on noisy speech)."""

@@ -21,7 +21,7 @@ from jointlib.runs.comparisons import (
 )
 from jointlib.runs.folder import title
 from jointlib.runs.measures import MEASURES, measure_of
-from jointlib.runs.scores import cells, noisy_cell, read_passages, read_scores, remarks
+from jointlib.runs.scores import cells, noisy_cell, on_noise, read_passages, read_scores, remarks
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import write_atomically, write_csv
 
@@ -117,7 +117,7 @@ def generalisation(scores: pd.DataFrame, data: Data, metric: str = "correct") ->
     """A column of per_utterance.csv, a quality as gain over the noisy input, by what training has met of an utterance:
     its noise type, an SNR in the range, its wording. A row a condition and its opposite, where both occur in the test
     split; a column a strategy that is tested on noisy speech."""
-    scores = scores[scores.strategy.map(lambda name: STRATEGIES[name].test_input == "noisy")]
+    scores = on_noise(scores)
     test = scores.drop_duplicates("path")
     if metric.endswith("_enhanced"):
         scores = scores.assign(**{metric: scores[metric] - scores[metric.replace("_enhanced", "_noisy")]})
@@ -145,14 +145,16 @@ def held_back(scores: pd.DataFrame, data: Data) -> dict[str, pd.Series]:
 
 
 def _table(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """A row for noisy speech and for every strategy and alpha that was run; a column a metric. Noisy speech is on top,
-    the others follow by the first column that they have, best first."""
+    """A row for noisy speech and for every strategy and alpha that was run; a column a metric, without a value where a
+    strategy is tested on clean speech. Noisy speech is on top, the others follow by the first column that they have,
+    best first."""
     rows: dict[tuple[int, str, str], dict[str, str]] = {}
     rank: dict[tuple[int, str, str], tuple[bool, int, float]] = {}
     for place, metric in enumerate(metrics):
         form = MEASURES[metric].form
         noisy = [noisy_cell(scores, metric)] if metric.endswith("_enhanced") else []
-        for row in pd.concat([*noisy, cells(scores, metric)]).itertuples():
+        own = scores if metric == "correct_on_clean" else on_noise(scores)
+        for row in pd.concat([*noisy, cells(own, metric)]).itertuples():
             rows.setdefault(key := _row(row.strategy, row.alpha), {})[metric] = _with_bounds(row, form, metric)
             rank.setdefault(key, (row.strategy != "noisy", place, -row.value))
     table = pd.DataFrame.from_dict(rows, orient="index", columns=metrics).fillna("–")
@@ -184,21 +186,33 @@ def legend(scores: pd.DataFrame) -> str:
     return "\n".join(["† A classifier that has learnt nothing:", "", *lines]) if lines else ""
 
 
-def differences(config: Config) -> pd.DataFrame:
-    """What differs between the paper's set-up and a profile's, line by line."""
+def differences(config: Config, classifier: str = "classifier_clean") -> pd.DataFrame:
+    """What differs between the paper's set-up and a profile's, line by line; `classifier` reads the row "Noisy"."""
     embedded, stem = config.embedded is not None, config.stem
-    starts = {"scratch": "scratch", "pretrained": "JT and its cascade from trained parts, all others from scratch"}
+    warm = "; ".join(row.title for row in STRATEGIES.values() if row.pretrained and row.published)
+    starts = {"scratch": "scratch", "pretrained": f"a classifier of clean speech ({warm}); scratch (all others)"}
     here = dict(config) | {
         "start": starts[config.init],
         "speech": "synthetic speech (espeak-ng)" if embedded else "from the folder",
         "noises": "synthesised" if embedded else "from the folder",
-        "snrs": ", ".join(f"{snr:g}" for snr in config.snr_db),
+        "snrs": _trained_and_tested(config.snr_db, config.snr_db_test),
+        "noise_types": _trained_and_tested(config.noise_types_train or ["all"], config.noise_types_test or ["all"]),
+        "row_noisy": f"trained on {STRATEGIES[classifier].train_input} speech",
         "filterbank": "learned filterbank, {} samples every {}, {} bands".format(*stem) if stem else "none",
         "seed_list": ", ".join(map(str, config.seeds)),
     }
     lines = yaml.safe_load(Path(__file__).with_name("setup.yaml").read_text())
     rows = [(name, paper, ours.format_map(here)) for name, paper, ours in lines]
     return pd.DataFrame(rows, columns=["", "paper", "here"]).set_index("")
+
+
+def _trained_and_tested(train: Sequence[Any], test: Sequence[Any] | None) -> str:
+    """What training meets, and the test where that is another."""
+    texts = [
+        ", ".join(f"{value:g}" if isinstance(value, float) else value for value in some)
+        for some in (train, test or train)
+    ]
+    return texts[0] if texts[0] == texts[1] else f"{texts[0]} in training; {texts[1]} in the test"
 
 
 def write_tables(config: Config, target: Path) -> None:

@@ -10,7 +10,7 @@ from IPython.display import Markdown
 from jointlib.corpora.batches import Data
 from jointlib.runs.comparisons import BEST, Cell, better, difference, name, one_change_at_a_time, shown, values
 from jointlib.runs.measures import MEASURES
-from jointlib.runs.scores import cells, failed_metrics, interval
+from jointlib.runs.scores import cells, failed_metrics, interval, on_noise
 from jointlib.runs.tables import TABLES, held_back
 from jointlib.strategies import STRATEGIES
 
@@ -109,23 +109,23 @@ def one_run(scores: pd.DataFrame) -> str:
     return " ".join(filter(None, told))
 
 
-def best_cell(scores: pd.DataFrame, number: int) -> str:
+def best_cell(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> str:
     """The best joint cell of one of the paper's tables, and whether it is better than the noisy input, in accuracy
-    as a classifier of clean speech reads it."""
-    metric, rows = TABLES[number].metric, TABLES[number].rows
-    found = _best(scores[scores.strategy.isin(rows) & (scores.strategy != "jt_clean")], metric)
+    as `classifier` reads it."""
+    metric, compared = TABLES[number].metric, on_noise(scores)
+    found = _best(compared[compared.strategy.isin(TABLES[number].rows)], metric)
     if found is None:
         return ""
-    cell, value, number = found
-    unprocessed = ("classifier_clean", None) if metric == "correct" else NOISY
-    best = "the best of {} cells" if number > 1 else "the only cell"
-    told = f"{_capital(called(cell))} is {best.format(number)} ({value})."
+    cell, value, count = found
+    unprocessed = (classifier, None) if metric == "correct" else NOISY
+    best = f"the best of {count} cells" if count > 1 else "the only cell"
+    told = f"{_capital(called(cell))} is {best} ({value})."
     return f"{told} {versus(scores, metric, cell, unprocessed, 'It')}"
 
 
 def best_of_all(scores: pd.DataFrame, metric: str, rival: Cell) -> str:
     """The best of all cells that are tested on noisy speech, and whether it is better than `rival`."""
-    found = _best(scores[scores.strategy.map(lambda name: STRATEGIES[name].test_input == "noisy")], metric)
+    found = _best(on_noise(scores), metric)
     if found is None:
         return ""
     cell, value, number = found
@@ -137,8 +137,8 @@ def best_of_all(scores: pd.DataFrame, metric: str, rival: Cell) -> str:
 
 
 def best_rows(scores: pd.DataFrame) -> str:
-    """Which cell has the best mean of each measure."""
-    best = {measure.label: _best(scores, metric) for metric, measure in MEASURES.items()}
+    """Which cell has the best mean of each measure, of those that are tested on noisy speech."""
+    best = {measure.label: _best(on_noise(scores), metric) for metric, measure in MEASURES.items()}
     told = [f"\n- {label}: {name(found[0])}, {found[1]}" for label, found in best.items() if found]
     return f"The best mean of each measure:{''.join(told)}\n" if told else ""
 

@@ -36,7 +36,19 @@ def test_verdicts_on_scores_with_known_answers():
     here = verdicts(scores).here.tolist()
     assert here[:3] == ["held", "undecided", "not held: the reverse"]
     assert here[3] == "held" and here[5:7] == ["not held: the reverse", "held"]
-    assert here[7:] == ["cannot be tested: not run"] * 2 and len(here) == len(CLAIMS)
+    assert here[7:] == ["cannot be tested: not run"] * 5 and len(here) == len(CLAIMS)
+
+
+def test_a_claim_of_less_counts_a_fall_in_its_favour():
+    scores = invented_scores({"bn": 0.8, "jt": 0.8}, {})
+    error = scores.strategy.map({"bn": 1e-4, "jt": 1e-2}) * scores.correct
+    told = verdicts(scores.assign(mse_noisy=1e-3, mse_enhanced=error)).set_index("claim")
+    bn, jt = (
+        told.loc[claim]
+        for claim in ("BN has a lower MSE than the noisy input", "JT has a higher MSE than the noisy input")
+    )
+    assert bn["here"] == jt["here"] == "held" and bn["in the paper"] == "1.7e-03 against 3.5e-03"
+    assert bn.iloc[1].startswith("+9.2e-04") and jt.iloc[1].startswith("+")
 
 
 def test_the_difference_is_of_the_same_utterances():

@@ -117,7 +117,7 @@ def test_a_classifier_that_has_learnt_nothing_is_marked_in_tables_and_report():
 def test_the_summary_names_the_best_cells_and_what_they_are_better_than():
     read = {"classifier_clean": 0.6, "classifier_noisy": 0.8, "jt": 0.9, "bn": 0.7}
     told = answers(invented_scores(read, {"jt": 1.1, "bn": 1.6}))
-    assert "Of the paper's 9 claims, 4 hold, 1 is undecided and 4 cannot be tested." in told[0]
+    assert "Of the paper's 12 claims, 4 hold, 1 is undecided and 7 cannot be tested." in told[0]
     assert "Of 4 cells, <strong>JT (α = 0.5)</strong> has the best accuracy, 0.897." in told[1]
     assert "It is better than the classifier trained on noisy speech in accuracy (+0." in told[1]
     assert "Of 2 cells, <strong>BN (α = 0.5)</strong> has the best PESQ, 1.6" in told[2] and len(told) == 3
@@ -126,7 +126,7 @@ def test_the_summary_names_the_best_cells_and_what_they_are_better_than():
 def test_a_summary_without_anything_significant_claims_nothing():
     read = {"classifier_noisy": 0.8, "jt": 0.801, "bn": 0.8}
     told = answers(invented_scores(read, {"jt": 1.3, "bn": 1.3}))
-    assert "Of the paper's 9 claims, 4 are undecided and 5 cannot be tested." in told[0]
+    assert "Of the paper's 12 claims, 4 are undecided and 8 cannot be tested." in told[0]
     assert "does not differ significantly from the classifier trained on noisy speech in accuracy" in told[1]
     assert "does not differ significantly from the unprocessed noisy input in PESQ" in told[2]
 
@@ -184,6 +184,17 @@ def test_failures_count_utterances_by_reason():
 def test_differences_name_the_stem_and_the_sizes():
     assert differences(load_config("quick")).loc["TCN stem on the wave", "here"].startswith("learned filterbank")
     assert differences(load_config("fsc")).loc["TCN stem on the wave", "here"] == "none"
+
+
+def test_differences_name_what_only_the_test_has():
+    unseen, usual = (differences(load_config(name), "classifier_noisy")["here"] for name in ("unseen", "quick"))
+    assert unseen["SNR (dB)"].startswith("5, 10, 15, 20 in training; -5, 0, 5, 10, 15, 20 in the test")
+    assert (
+        unseen["noise types"].endswith("VacuumCleaner in training; all in the test") and usual["noise types"] == "all"
+    )
+    assert usual["SNR (dB)"].startswith("0, 5, 10, 15, 20; mixer")
+    assert usual['"Noisy" classifier'] == "trained on noisy speech"
+    assert "(Cascade, enhanced; JT; JT-Clean)" in usual["starts from"]
 
 
 @pytest.mark.parametrize("name", ["quick", "grid", "beyond", "remedies", "unseen", "paper"])

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from invented import invented_scores
 
-from jointlib.runs import words
+from jointlib.runs import tables, words
 from jointlib.runs.comparisons import dominance, verdicts
 
 JT, BOTH, READER = ("jt", 0.5), ("protected", None), ("classifier_noisy", None)
@@ -74,7 +74,7 @@ def test_gain_by_snr(scores):
 
 def test_claims_and_rows_are_counted(scores):
     assert words.verdict_count(verdicts(scores)) == (
-        "Of the paper's 9 claims, 2 hold, 1 is undecided and 6 cannot be tested."
+        "Of the paper's 12 claims, 2 hold, 1 is undecided and 9 cannot be tested."
     )
     assert (
         words.best_model(dominance(scores))
@@ -161,6 +161,20 @@ def test_extremes(scores):
 def test_the_best_row_of_each_measure(scores):
     said = words.best_rows(scores.assign(lsd_enhanced=np.where(scores.strategy == "jt", 8.0, 9.0)))
     assert "\n- PESQ: Protected JT, 1.9" in said and "\n- log-spectral distance: JT, α = 0.5, 8.0 dB" in said
+
+
+def test_what_is_tested_on_clean_speech_wins_nothing_on_noisy_speech(scores):
+    clean = scores[scores.strategy == "jt"].assign(strategy="jt_clean", correct=1.0, pesq_wb_enhanced=4.0)
+    both = pd.concat([scores, clean])
+    assert words.best_rows(both) == words.best_rows(scores)
+    costs = both.assign(passes=1.0, core_seconds=1.0, parameters=1, mse_noisy=0.1, si_sdr_noisy=0.0)
+    row = tables.overview(costs).loc[("JT-Clean", "0.5")]
+    assert row["accuracy"] == row["PESQ (MOS)"] == "–" and row["accuracy on clean"].startswith("1.000")
+
+
+def test_the_classifier_of_the_row_noisy_is_a_choice(scores):
+    assert "than the classifier trained on clean speech in accuracy" in words.best_cell(scores, 2)
+    assert "from the classifier trained on noisy speech in accuracy" in words.best_cell(scores, 2, "classifier_noisy")
 
 
 def test_one_utterance(scores):
