@@ -15,7 +15,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 .PHONY: reproduce test lab page bench
 
 reproduce: .venv/installed
-	$(BIN)/snakemake --profile .config/snakemake/local --cores $(JOBS) --quiet rules host --config profile=$(PROFILE)
+	$(BIN)/snakemake --profile .config/snakemake/local --cores $(JOBS) --quiet rules host --config "profile=$(PROFILE)"
 
 test: .venv/installed
 	$(BIN)/ruff check .
@@ -34,6 +34,7 @@ page: .venv/installed
 	$(BIN)/voila notebooks/06_audition.ipynb --Voila.ip=127.0.0.1 --token=$(TOKEN) $(LAB)
 
 .venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is wanted: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@

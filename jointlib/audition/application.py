@@ -46,7 +46,7 @@ class Audition(Application):
         self.noisy: Tensor | None = None
         self.excerpt: dict[str, Any] | None = None  # of noise, see `sounds.draw_excerpt`
         self.found, self.sweeps = [], {}  # how the channels are classified, and how at every strength
-        titles, runs = titled_runs(config.folder.parent), config.folder / "runs"
+        (titles, unusable), runs = titled_runs(config.folder.parent), config.folder / "runs"
         folders = [runs / run_a, runs / run_b, sounds.listener_folder(config)]
         source = SoundInput(self.receive, partial(self.say, problem=True))
         self.controls = controls = Controls(source, titles, others or {}, folders)
@@ -62,6 +62,8 @@ class Audition(Application):
         self.on(self.export, controls.export)
         for control in (controls.intent, controls.speaker):
             self.on(partial(controls.offer_utterances, self.data, control), control)
+        if unusable:
+            self.say(f"Left out, as they cannot be used: {'; '.join(unusable)}", problem=True)
         if not titles:
             self.say(f"No finished run in {config.folder.parent} yet: train some with make reproduce.", problem=True)
 

@@ -31,11 +31,20 @@ STRENGTHS = torch.linspace(0, 1, 21)  # of the strips
 RANGE_DB = 70.0  # of the spectrograms' colour scale
 TELLING_DB = (0.0, 5.0)  # SNRs at which strategies differ
 Enhancer = Callable[[np.ndarray], np.ndarray]  # of others: wave (T,) float32 at 16 kHz in, and out, as long
-open_run = lru_cache(8)(load_run)  # sliders ask for the same runs again and again
 
 
 class SoundError(Exception):
     """A sound that cannot be used, in one line of plain words."""
+
+
+def open_run(folder: Path, device: str | torch.device) -> Run:
+    """`load_run`, once for all: sliders ask for the same runs again and again. One that was trained anew is another."""
+    return _opened(folder, device, (folder / "weights.safetensors").stat().st_mtime_ns)
+
+
+@lru_cache(8)
+def _opened(folder: Path, device: str | torch.device, _made: int) -> Run:
+    return load_run(folder, device)
 
 
 class Enhanced(NamedTuple):
@@ -68,6 +77,8 @@ def decode(content: bytes, name: str) -> Tensor:
     file = io.BytesIO(content)
     try:
         seconds = soundfile.info(file).duration
+        if seconds > 1e12:  # what FLAC that was written to a pipe says
+            raise SoundError(f"{name} does not tell how long it is; write it again to a file, as flac or wav.")
         if not SHORTEST <= seconds <= LONGEST:
             raise SoundError(f"{name} lasts {seconds:,.2f} s; choose a sound of {SHORTEST:g} s to {LONGEST:g} s.")
         file.seek(0)

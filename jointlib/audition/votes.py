@@ -187,7 +187,7 @@ class BlindVote(Application):
 
     def _show_result(self, mine: pd.DataFrame) -> None:
         table = count_votes(mine)
-        titles = titled_runs(self.config.folder.parent)
+        titles, _ = titled_runs(self.config.folder.parent)
         names = [title for run in self.runs.values() for title, folder in titles.items() if folder == run.folder]
         self.text.value = html.vote_result(table.iloc[0], *names, self.file)
         figure, image = vote_shares(table), io.BytesIO()

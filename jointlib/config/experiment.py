@@ -127,6 +127,12 @@ class Config(BaseModel):
         return self.folder / self.variant
 
     @property
+    def synthesises_noise(self) -> bool:
+        """Whether the noise is that of the embedded corpus; speech of it can also be mixed with the user's own."""
+        beside = (ROOT / self.corpus).parent / "MS-SNSD"
+        return self.embedded is not None and (ROOT / self.noise).resolve() == beside.resolve()
+
+    @property
     def clip_samples(self) -> int:
         """Length of a clip at 16 kHz."""
         return round(self.clip_seconds * SAMPLE_RATE)
@@ -181,8 +187,8 @@ class Config(BaseModel):
     def _without_what_the_strategy_ignores(cls, values: dict[str, Any]) -> dict[str, Any]:
         """An alpha, a start, a front-end, a loss or a share of the gradient that changes nothing makes no other run."""
         row = STRATEGIES.get(str(values.get("strategy", "jt")))
-        if row is None or values.get("init", "scratch") not in INITS:
-            return values
+        if row is None or values.get("init", "scratch") not in INITS or not isinstance(values.get("variant", ""), str):
+            return values  # to be refused
         meant = ignored(row)
         own = {} if row.alpha is None else {"alpha": row.alpha}
         return values | own | meant | {"variant": without(values.get("variant", ""), meant)}

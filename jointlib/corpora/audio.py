@@ -53,6 +53,8 @@ def read_channels(path: Path | BinaryIO) -> tuple[np.ndarray, int]:
                 )
             if not RATES[0] <= sample_rate <= RATES[1]:
                 raise ValueError(f"{path}: has {sample_rate} samples a second; expected {RATES[0]} to {RATES[1]}")
+            if samples > 2**62:  # FLAC that was written to a pipe
+                raise ValueError(f"{path}: does not tell how long it is; write it again to a file, as flac or wav")
             if samples * channels > LONGEST:
                 raise ValueError(
                     f"{path}: announces {samples} samples of {channels} channel(s); expected {LONGEST} or less"

@@ -57,20 +57,25 @@ def pack(files: Sequence[Path], cache: Path | str, title: str) -> PackedAudio:
 def _write_pack(files: Sequence[Path], cache: Path, key: str, title: str) -> None:
     sources, checksum = [], 0
     with replacing(cache / f"{key}.int16") as packed, Progress(len(files), title) as progress:
-        for samples, source in progress.over(_threaded(_decode, files)):
+        for samples, source, passing in progress.over(_threaded(_decode, files)):
             packed.write(samples)
             checksum = zlib.crc32(samples, checksum)
-            sources.append((*source, _digest(samples), len(samples)))
+            sources.append((*source, "" if passing else _digest(samples), len(samples)))
         packed.write(bytes(2 * TAIL))
     _write_sealed(cache / f"{key}.json", json.dumps([zlib.crc32(bytes(2 * TAIL), checksum), sources]))
 
 
 def _is_whole(cache: Path, key: str) -> bool:
-    """Whether both files of a pack are there as they were written; 19 hours take a second, and to hash them four."""
+    """Whether both files of a pack are there as they were written; 19 hours take a second, and to hash them four.
+
+    One with a file that could not be read for a reason which may pass, and so has no digest, is not.
+    """
     record, packed = _read_sealed(cache / f"{key}.json"), cache / f"{key}.int16"
     if not record or not packed.is_file() or not packed.stat().st_size:
         return False
-    return zlib.crc32(np.memmap(packed, np.uint8, "r")) == json.loads(record)[0]
+    checksum, sources = json.loads(record)
+    settled = all(source[_SOURCE.index("digest")] for source in sources)
+    return settled and zlib.crc32(np.memmap(packed, np.uint8, "r")) == checksum
 
 
 def _read_sources(cache: Path, key: str) -> pd.DataFrame:
@@ -107,13 +112,14 @@ def _content(file: Path) -> str:
     return ""
 
 
-def _decode(file: Path) -> tuple[np.ndarray, tuple[int, int, float, float, float, str]]:
-    """A file as int16 (T,) at 16 kHz; its own sample rate and channels, RMS and share of clipped samples; how many
-    seconds it is silent at its beginning; and its problem."""
+def _decode(file: Path) -> tuple[np.ndarray, tuple[int, int, float, float, float, str], bool]:
+    """A file as int16 (T,) at 16 kHz; its own sample rate and channels, RMS and share of clipped samples, how many
+    seconds it is silent at its beginning, and its problem; and whether that lies not in the file, and may pass."""
     try:
         wave, sample_rate = read_channels(file)
     except ValueError as error:
-        return np.zeros(0, np.int16), (0, 0, 0.0, 0.0, 0.0, str(error).removeprefix(f"{file}: "))
+        passing = isinstance(error.__cause__, OSError | MemoryError | TypeError)  # the last: its name
+        return np.zeros(0, np.int16), (0, 0, 0.0, 0.0, 0.0, str(error).removeprefix(f"{file}: ")), passing
     mono = resample(torch.from_numpy(wave.mean(axis=1)), sample_rate)
     samples = (mono * 32768).round().clamp(-32768, 32767).to(torch.int16)
     # of what is mixed, without what only higher rates hold
@@ -121,4 +127,4 @@ def _decode(file: Path) -> tuple[np.ndarray, tuple[int, int, float, float, float
     onset = (samples.int().abs() > SILENCE * 32768).int().argmax().item() / SAMPLE_RATE
     clipped = float((np.abs(wave) >= 32767 / 32768).mean())
     problem = "silent throughout, so that no SNR can be set; remove it" if rms < SILENCE else ""
-    return samples.numpy(), (sample_rate, wave.shape[1], rms, clipped, onset, problem)
+    return samples.numpy(), (sample_rate, wave.shape[1], rms, clipped, onset, problem), False

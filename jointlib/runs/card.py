@@ -26,10 +26,18 @@ def origin(config: Config) -> str:
             "research only and may not be passed on; MS-SNSD's noises have Creative Commons licences."
         )
     made = config.embedded.utterances
-    return (
+    speech = (
         f"Synthesised here: {sum(made.values()):,} spoken commands by espeak-ng ({_of_splits(made)} in train / valid / "
-        f"test, by {_of_splits(config.embedded.speakers)} voices), and noises by formula. No person was recorded and "
-        "no data set was downloaded, so no licence of a data set applies; espeak-ng itself is free software (GPL 3)."
+        f"test, by {_of_splits(config.embedded.speakers)} voices)"
+    )
+    if not config.synthesises_noise:
+        return (
+            f"{speech}. Noise from `{config.noise}`, the user's own; its owners' licences hold for whatever contains "
+            "their audio: MS-SNSD's noises have Creative Commons licences."
+        )
+    return (
+        f"{speech}, and noises by formula. No person was recorded and no data set was downloaded, so no licence of a "
+        "data set applies; espeak-ng itself is free software (GPL 3)."
     )
 
 

@@ -5,7 +5,7 @@ import os
 import re
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -24,23 +24,35 @@ CLASSIFIED = ("intent", "probability", "runner_up", "runner_up_probability")
 EXAMPLE = "example:\n  jointlib enhance results/quick/runs/bn_alpha0.5_seed0 recordings enhanced --strength 0.7"
 
 
-def enhance_file(run: Run, source: Path, target: Path, strength: float = 1.0) -> dict[str, object]:
+def enhance_file(
+    run: Run,
+    source: Path,
+    target: Path,
+    strength: float = 1.0,
+    record: Callable[[dict[str, object]], None] = lambda row: None,
+) -> dict[str, object]:
     """Write the enhanced file, a 16-bit mono wav at the input's rate and length, and classify it.
 
-    Level and sign, and `strength`, are those of `Run.process`: 0 is the input, 1 all of the enhancement.
+    Level and sign, and `strength`, are those of `Run.process`: 0 is the input, 1 all of the enhancement. What is then
+    beyond full scale is clipped, and said on stderr. `record` is given the row before the wav is there: a row without
+    its wav is made again by the next start, a wav without its row would be taken for somebody else's.
 
     Returns: file, run, its strength (empty where nothing is enhanced) and, where the run classifies, intent,
         probability, runner_up, runner_up_probability.
     """
     wave, sample_rate = read_audio(source)
     enhanced, probabilities = run.process(wave, sample_rate, strength=strength)
-    if enhanced is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_wav(target, enhanced, sample_rate)
     best = zip(*(values.tolist() for values in probabilities.topk(2)), strict=True) if probabilities is not None else ()
     found = [value for probability, label in best for value in (run.intents[label], probability)]
     made = _name(source), _name(run.folder), "" if enhanced is None else strength
-    return dict(zip((*MADE, *CLASSIFIED), (*made, *found), strict=False))
+    row = dict(zip((*MADE, *CLASSIFIED), (*made, *found), strict=False))
+    record(row)
+    if enhanced is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_wav(target, enhanced, sample_rate)
+        if clipped := float((enhanced.abs() > 1).float().mean()):
+            print(f"{target}: {clipped:.2%} of its samples are clipped at full scale", file=sys.stderr)
+    return row
 
 
 def enhance_folder(run: Run, source: Path, output: Path, strength: float = 1.0) -> pd.DataFrame:
@@ -74,19 +86,21 @@ def _enhance_files(
     made_of, inputs = set(earlier.file), {_identity(file) for file in targets}
     with predictions.open("a", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, columns)
+
+        def record(row: Mapping[str, object]) -> None:
+            table.writerow(row)  # at once: whatever ends a later file costs no earlier one
+            stream.flush()
+
         with Progress(len(targets), f"Enhancing with {run.folder.name}") as progress:
             for file, target in progress.over(targets.items()):
                 try:
                     ours = _name(file) in made_of
                     if enhances and target.exists() and (not ours or _identity(target) in inputs):
                         raise FileExistsError(f"{target} is there, and not made of it; choose another output folder")
-                    rows.append(enhance_file(run, file, target, strength))
+                    rows.append(enhance_file(run, file, target, strength, record))
                 except MISHAPS as error:
                     problem = str(error).removeprefix(f"{file}: ") or "not enough memory"
                     problems.append(" ".join(f"{file}: {problem}".split()))
-                else:
-                    table.writerow(rows[-1])  # at once: whatever ends a later file costs no earlier one
-                    stream.flush()
     write_csv(predictions, _read_predictions(predictions))
     if again := made_of & {row["file"] for row in rows}:
         print(f"{predictions}: {len(again)} earlier row(s) replaced", file=sys.stderr)

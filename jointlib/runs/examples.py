@@ -71,12 +71,12 @@ def page_data(config: Config, runs: pd.DataFrame, scores: Mapping[Path, pd.DataF
 
 def _opening(runs: pd.DataFrame) -> list[int]:
     """The places of the two runs that are compared first: JT and the model that has both; without those, the first and
-    the last that classify, of those with a front-end if there are any."""
+    the last that classify, of those with a front-end if there are several."""
     parts = [(name, STRATEGIES[name].network) for name in runs.strategy]
     classify = [place for place, (_, network) in enumerate(parts) if network is not Enhancer]
     both = [place for place in classify if parts[place][1] is not Classifier]
     shown = [next((place for place in both if parts[place][0] == name), None) for name in ("jt", BEST)]
-    chosen = both or classify or [0]
+    chosen = next((some for some in (both, classify) if len(some) > 1), both or classify or [0])
     return shown if None not in shown else [chosen[0], chosen[-1]]
 
 

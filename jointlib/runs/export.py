@@ -66,7 +66,11 @@ def export(run: Run, output: Path) -> Path:
         "intents": run.intents,
     }
     write_json(about, facts)
-    write_atomically(output, content.getvalue())
+    try:
+        write_atomically(output, content.getvalue())
+    except OSError:  # the next start must not find half of it
+        about.unlink()
+        raise
     return about
 
 

@@ -204,15 +204,20 @@ def cost(folder: Path) -> dict[str, float]:
     return summed | {"parameters": record["parameters"]}
 
 
-def titled_runs(results: Path | str) -> dict[str, Path]:
-    """The finished runs of every profile below a results folder, by title: ``JT, α = 0.5, seed 0 · quick``."""
-    titles = {}
+def titled_runs(results: Path | str) -> tuple[dict[str, Path], list[str]]:
+    """The finished runs of every profile below a results folder, by title: ``JT, α = 0.5, seed 0 · quick``; and why
+    some of them cannot be used, as those that another version has made."""
+    titles, problems = {}, []
     for folder in sorted(path for path in Path(results).glob("*/runs/*") if finished(path)):
-        config, _ = read_config(folder)
+        try:
+            config, _ = read_config(folder)
+        except UnusableFile as error:
+            problems.append(str(error))
+            continue
         copied = "" if folder.name == config.run_name else folder.name  # beside the run that it is a copy of
         place = " · ".join([folder.parents[1].name, *filter(None, [config.variant, copied])])
         titles[f"{title(config.strategy, config.alpha)}, seed {config.seed} · {place}"] = folder
-    return titles
+    return titles, problems
 
 
 def title(strategy: str, alpha: float) -> str:

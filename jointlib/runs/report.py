@@ -59,7 +59,7 @@ def write_report(config: Config) -> Path:
         explorer=table_and_plot(runs),
         data=page_data(config, runs, each),
         several=runs.seed.nunique() > 1,
-        embedded=config.embedded is not None,
+        own_audio=not config.synthesises_noise,
         captions={number: table.caption for number, table in TABLES.items()},
     )
     write_atomically(config.summary / "report.html", page.encode())

@@ -194,7 +194,7 @@ def differences(config: Config, classifier: str = "classifier_clean") -> pd.Data
     here = dict(config) | {
         "start": starts[config.init],
         "speech": "synthetic speech (espeak-ng)" if embedded else "from the folder",
-        "noises": "synthesised" if embedded else "from the folder",
+        "noises": "synthesised" if config.synthesises_noise else "from the folder",
         "snrs": _trained_and_tested(config.snr_db, config.snr_db_test),
         "noise_types": _trained_and_tested(config.noise_types_train or ["all"], config.noise_types_test or ["all"]),
         "row_noisy": f"trained on {STRATEGIES[classifier].train_input} speech",

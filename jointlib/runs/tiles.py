@@ -18,19 +18,25 @@ def enhance_in_tiles(unet: WaveUNet, tile: int = TILE) -> None:
 
     def enhance(wave: Tensor) -> tuple[Tensor, Tensor]:
         total, parts = wave.shape[-1], []
-        if total <= tile:
-            return whole(wave)
-        for start in range(0, total, tile):
-            first, end = max(0, start - margin), min(total, start + tile)
-            _place(unet, first, total)
-            enhanced, bottleneck = whole(wave[..., first : min(total, end + margin)])
-            frames = slice((start - first) // stride, (end - first) // stride)
-            parts.append((enhanced[..., start - first : end - first], bottleneck[..., frames]))
-        _place(unet, 0, 0)
-        enhanced, bottleneck = zip(*parts, strict=True)
-        return torch.cat(enhanced, dim=-1), torch.cat(bottleneck, dim=-1)
+        if total <= tile:  # as chunks that the network takes separately are; a few of them at a time
+            return _joined([whole(rows) for rows in wave.split(tile // total)], dim=0)
+        try:
+            for start in range(0, total, tile):
+                first, end = max(0, start - margin), min(total, start + tile)
+                _place(unet, first, total)
+                enhanced, bottleneck = whole(wave[..., first : min(total, end + margin)])
+                frames = slice((start - first) // stride, (end - first) // stride)
+                parts.append((enhanced[..., start - first : end - first], bottleneck[..., frames]))
+        finally:  # whatever ends this wave, the next one is another
+            _place(unet, 0, 0)
+        return _joined(parts, dim=-1)
 
     unet.enhance = enhance
+
+
+def _joined(parts: list[tuple[Tensor, Tensor]], dim: int) -> tuple[Tensor, Tensor]:
+    enhanced, bottleneck = zip(*parts, strict=True)
+    return torch.cat(enhanced, dim=dim), torch.cat(bottleneck, dim=dim)
 
 
 def reach(unet: WaveUNet) -> int:

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 import torchaudio.functional as AF
 
 from jointlib.audition import sounds
+from jointlib.corpora.audio import read_audio
 from jointlib.corpora.noises import Noises
 from jointlib.runs.run import load_run
 
@@ -175,3 +177,23 @@ def test_export(tmp_path):
     stored, sample_rate = soundfile.read(tmp_path / "new/enhanced_A.wav")
     assert sample_rate == 16_000 and about["snr_db"] == 5 and (tmp_path / "new/spectrograms.png").exists()
     assert np.allclose(stored / about["scale"], waves["enhanced A"], atol=1e-3 / about["scale"])
+
+
+def test_a_run_that_was_trained_anew_is_another(tiny_runs, tmp_path):
+    shutil.copytree(tiny_runs["jt"], tmp_path / "jt")
+    first = sounds.open_run(tmp_path / "jt", "cpu")
+    assert sounds.open_run(tmp_path / "jt", "cpu") is first
+    shutil.rmtree(tmp_path / "jt")
+    shutil.copytree(tiny_runs["bn"], tmp_path / "jt")
+    os.utime(tmp_path / "jt/weights.safetensors", ns=(1, 1))
+    assert sounds.open_run(tmp_path / "jt", "cpu").config.strategy == "bn"
+
+
+def test_flac_from_a_pipe_tells_no_length():
+    content = bytearray(written(wave(8000).numpy(), 16_000, format="FLAC"))
+    content[21] &= 0xF0  # the number of samples: 36 bits of STREAMINFO
+    content[22:26] = bytes(4)
+    with pytest.raises(sounds.SoundError, match=r"^x\.flac does not tell how long it is"):
+        sounds.decode(bytes(content), "x.flac")
+    with pytest.raises(ValueError, match="does not tell how long it is"):
+        read_audio(io.BytesIO(content))

@@ -3,6 +3,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -62,6 +63,16 @@ def test_a_second_start_reads_no_audio(corpus_root, monkeypatch):
     for file in sorted(corpus_root.rglob("*.wav")):  # newer, but the same contents
         os.utime(file, ns=(0, 0))
     assert torch.equal(Corpus.read(corpus_root).audio.samples, first)
+
+
+@pytest.mark.parametrize("error", [MemoryError("none left"), OSError(5, "Input/output error")], ids=repr)
+def test_what_could_not_be_read_for_a_moment_is_read_the_next_time(error, noise_root, tmp_path, monkeypatch):
+    folder = noise_root / "noise_train"
+    with monkeypatch.context() as short:
+        short.setattr(soundfile.SoundFile, "read", Mock(side_effect=error))
+        with pytest.raises(CorpusError, match="not readable as audio"):
+            Noises.read(folder, cache=tmp_path)
+    assert torch.equal(Noises.read(folder, cache=tmp_path).audio.samples, Noises.read(folder).audio.samples)
 
 
 def test_other_content_of_the_same_size_and_time_is_noticed(corpus_root):

@@ -104,3 +104,18 @@ def test_what_an_interrupted_start_left_goes_and_a_users_folder_stays(tmp_path, 
     ensure_embedded(tmp_path / "one", SMALL)
     assert not partial.exists()
     assert digests(tmp_path / "one").keys() <= digests(embedded).keys()
+
+
+def test_a_whole_corpus_is_found_where_nothing_can_be_written(embedded, monkeypatch):
+    monkeypatch.setattr(
+        "jointlib.corpora.embedded.write.FileLock", lambda path: pytest.fail(f"{path} was to be locked")
+    )
+    ensure_embedded(embedded, SMALL)
+
+
+def test_what_was_whole_but_for_its_name_is_made_again(tmp_path):
+    partial = tmp_path / "one.partial"
+    partial.mkdir()
+    (partial / "embedded.json").write_text("{}")  # killed between the last two renames
+    ensure_embedded(tmp_path / "one", SMALL)
+    assert not partial.exists() and (tmp_path / "one/embedded.json").is_file()

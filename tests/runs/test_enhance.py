@@ -3,9 +3,11 @@
 import os
 import re
 import resource
+import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -218,6 +220,28 @@ def test_a_file_that_fails_costs_no_other(error, run, source, tmp_path, monkeypa
     monkeypatch.undo()
     enhance_folder(run, source, tmp_path / "out")
     assert len(pd.read_csv(tmp_path / "out/predictions.csv")) == 3
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_what_was_ended_at_a_wav_is_gone_on_with(error, run, source, tmp_path, monkeypatch):
+    with monkeypatch.context() as ended:
+        ended.setattr(module, "write_wav", Mock(side_effect=error))
+        with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else ValueError):
+            enhance_folder(run, source, tmp_path / "out")
+    with monkeypatch.context() as ended:
+        write = module.write_wav
+        ended.setattr(module, "write_wav", lambda *given: (write(*given), sys.exit("killed")))
+        with pytest.raises(SystemExit):
+            enhance_folder(run, source, tmp_path / "out")
+    assert len(enhance_folder(run, source, tmp_path / "out")) == 2
+    assert len(pd.read_csv(tmp_path / "out/predictions.csv")) == 2
+
+
+def test_what_is_clipped_is_told(run, tmp_path, capsys):
+    file = tmp_path / "loud.wav"
+    soundfile.write(file, 5 * np.random.default_rng(0).normal(size=8000), 8000, subtype="FLOAT")
+    enhance_folder(run, file, tmp_path / "out", strength=0.0)
+    assert re.search(r"loud\.wav: [78]\d\.\d\d% of its samples are clipped", capsys.readouterr().err)
 
 
 def test_what_is_skipped_is_told(run, source, tmp_path, capsys):

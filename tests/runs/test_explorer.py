@@ -11,12 +11,13 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 
 from jointlib.config import load_config
 from jointlib.runs.card import model_card, origin
-from jointlib.runs.examples import choose_examples, page_data
+from jointlib.runs.examples import _opening, choose_examples, page_data
 from jointlib.runs.explorer import table_and_plot
 from jointlib.runs.fit import fit
 from jointlib.runs.pages import in_html, write_page
 from jointlib.runs.report import write_report
 from jointlib.runs.scores import compared_runs, read_run
+from jointlib.runs.tables import differences
 from jointlib.support.files import UnusableFile
 
 
@@ -107,6 +108,17 @@ def test_what_is_tested_on_clean_speech_has_no_point():
 
 def test_where_the_data_is_from():
     assert "espeak-ng" in origin(load_config("quick")) and "may not be passed on" in origin(load_config("fsc"))
+    mixed = load_config("quick", noise="data/MS-SNSD")
+    assert "no licence" not in (told := origin(mixed)) and "espeak-ng" in told and "`data/MS-SNSD`, the user's" in told
+    assert differences(mixed).loc["noise", "here"] == "from the folder: data/MS-SNSD"
+
+
+@pytest.mark.parametrize(
+    ("strategies", "opening"),
+    [(["classifier_noisy", "jt"], [0, 1]), (["jt"], [0, 0]), (["classifier_noisy", "bn", "jt"], [1, 2])],
+)
+def test_two_different_runs_are_compared_first(strategies, opening):
+    assert _opening(pd.DataFrame({"strategy": strategies})) == opening
 
 
 def test_markup_within_markdown_is_text():

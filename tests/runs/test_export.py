@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -72,3 +73,13 @@ def test_a_report_from_the_command_line(tiny_runs, tiny_profile, capsys):
     report(["--profile", str(tiny_profile)])
     page = Path(capsys.readouterr().out.strip())
     assert page.name == "report.html" and "Table 2" in page.read_text()
+
+
+def test_a_full_disk_leaves_nothing_in_the_way(tiny_runs, tmp_path, monkeypatch):
+    run = load_plain_run(tiny_runs["bn"])
+    with monkeypatch.context() as full:
+        full.setattr(module, "write_atomically", Mock(side_effect=OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="No space"):
+            export(run, tmp_path / "bn.pt")
+    assert not list(tmp_path.iterdir())
+    export(run, tmp_path / "bn.pt")

@@ -24,3 +24,39 @@ def test_tiles_give_what_the_whole_wave_gives(length, channels, swap, monkeypatc
         monkeypatch.setattr(tiles, "reach", lambda unet: reach // 4)  # too little of the neighbours shows
         tiles.enhance_in_tiles(model, 100)
         assert (model(wave)[0] - expected[0]).abs().max() > 1e-6
+
+
+def test_a_wave_that_fails_costs_no_other():
+    model = WaveUNet(layers=4, channels=3).eval()
+    wave, whole, calls = torch.randn(1, 1, 640), model.enhance, []
+
+    def fails_in_the_second_tile(part):
+        calls.append(part)
+        if len(calls) == 2:
+            raise MemoryError
+        return whole(part)
+
+    with torch.inference_mode():
+        expected = model(wave[..., :90])[0]
+        model.enhance = fails_in_the_second_tile
+        tiles.enhance_in_tiles(model, 100)
+        with pytest.raises(MemoryError):
+            model(wave)
+        assert torch.equal(model(wave[..., :90])[0], expected)
+
+
+def test_separate_chunks_are_taken_a_few_at_a_time():
+    model = WaveUNet(layers=4, channels=3, chunk=64).eval()
+    wave, whole, sizes = torch.randn(1, 1, 1000), model.enhance, []
+
+    def counted(part):
+        sizes.append(part.numel())
+        return whole(part)
+
+    with torch.inference_mode():
+        expected = model(wave)
+        model.enhance = counted
+        tiles.enhance_in_tiles(model, 128)
+        for ours, theirs in zip(model(wave), expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    assert len(sizes) == 8 and max(sizes) == 128

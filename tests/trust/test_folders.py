@@ -389,7 +389,10 @@ def test_a_users_own_folders_among_the_runs_are_passed_over(own):
 def test_a_copy_does_not_take_a_runs_place_in_the_list(own):
     copy = run_folder(own).with_name("a copy")
     shutil.copytree(run_folder(own), copy)
-    titles = titled_runs(own.folder.parent)
+    shutil.copytree(run_folder(own), foreign := own.folder.parent / "old/runs/jt")
+    write_json(foreign / "config.json", {"strategy": "jt"})
+    titles, (problem,) = titled_runs(own.folder.parent)
+    assert problem.startswith(f"{foreign}/config.json: unknown or missing") and foreign not in titles.values()
     assert titles["JT, α = 0.5, seed 0 · tiny"] == run_folder(own)
     assert titles["JT, α = 0.5, seed 0 · tiny · a copy"] == copy
 
