@@ -88,7 +88,7 @@ def write_reference(config: Config, target: Path) -> None:
     unmet = {"unmet_accuracy": "correct", "unmet_pesq": "pesq_wb_enhanced"}
     tables = {name: generalisation(scores, data, metric).reset_index() for name, metric in unmet.items()}
     if (gradients := config.summary / "tables/gradients.csv").exists():
-        tables["gradients"] = pd.read_csv(gradients).round({"cross-entropy over enhancement": 0})
+        tables["gradients"] = pd.read_csv(gradients).round(2)
     for name, table in (tables | {"joining": joining(scores)}).items():
         if len(table):
             write_atomically(target / f"{name}.md", (table.to_markdown(index=False) + "\n").encode())
