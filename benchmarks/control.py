@@ -4,7 +4,9 @@ Its control has the same parts, trained one after the other: the mask, frozen, a
 speech that goes on with what the mask makes of noise, with as many passes in all, and with twice as many (STEPS).
 Writes control.csv, a row a run, and control.md into results/reference/remedies, from runs of ``jointlib train
 --profile remedies`` with ``--strategy protected`` and with ``cascade_mask_enhanced``, also with ``--set steps=3720``.
-What else was trained with ``--set init=scratch``, as JT, is in control.csv only.
+What else was trained to tell two causes apart is in control.csv only: JT with ``--set init=scratch`` (is it the loss or
+the start?), ``jt_spectral`` with ``--set frontend_channels=8`` (the mask or its size?), and ``cascade_enhanced`` with
+``--set steps=3720`` (joining or the passes?).
 """
 
 import pandas as pd
@@ -49,7 +51,7 @@ def main() -> None:
     best = scores["Protected JT"]
     table = {name: row(own if own is best else pd.concat([own, best]), rows[name][0]) for name, own in scores.items()}
     target = TARGET / "remedies"
-    tried = runs.query("variant == 'init=scratch'")  # on some seeds: the other start of the control, and of JT
+    tried = runs.query("variant in ['init=scratch', 'frontend_channels=8'] or strategy == 'cascade_enhanced'")
     write_csv(target / "control.csv", recorded(pd.concat([*chosen.values(), tried])))
     page = pd.DataFrame.from_dict(table, orient="index").rename_axis("trained").reset_index()
     write_atomically(target / "control.md", f"{page.to_markdown(index=False)}\n".encode())
