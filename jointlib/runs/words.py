@@ -331,10 +331,10 @@ def mistakes(scores: pd.DataFrame) -> str:
     """Which intent is most often taken for which."""
     wrong = scores[scores.predicted != scores.intent]
     if wrong.empty:
-        return "Every utterance is read correctly."
+        return "Every utterance is classified correctly."
     counts = wrong.value_counts(["intent", "predicted"])
     (intent, predicted), count = counts.index[0], counts.iloc[0]
-    told = f"{len(wrong)} of {len(scores)} utterances are misread"
+    told = f"{len(wrong)} of {len(scores)} utterances are misclassified"
     return f"{told}, most often *{intent}* as *{predicted}* ({count} of them)."
 
 

@@ -87,8 +87,8 @@ def test_claims_and_rows_are_counted(scores):
 
 def test_mistakes():
     read = pd.DataFrame({"intent": ["a", "a", "b"], "predicted": ["b", "b", "b"]})
-    assert words.mistakes(read) == "2 of 3 utterances are misread, most often *a* as *b* (2 of them)."
-    assert words.mistakes(read[read.intent == "b"]) == "Every utterance is read correctly."
+    assert words.mistakes(read) == "2 of 3 utterances are misclassified, most often *a* as *b* (2 of them)."
+    assert words.mistakes(read[read.intent == "b"]) == "Every utterance is classified correctly."
 
 
 def test_a_pair_and_what_only_one_of_it_understands():
