@@ -8,6 +8,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 # Whatever a user's own Jupyter settings say: no other machine gets in, and no page without the token.
 TOKEN := $(shell $(PYTHON) -c "import secrets; print(secrets.token_hex(24))")
+export TOKEN
 
 # Jupyter wants to be told that root, who is all there is in a container, is meant.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -23,15 +24,15 @@ test: .venv/installed
 	$(BIN)/python -m pytest
 
 lab: .venv/installed
-	$(BIN)/jupyter lab --config jupyter_server_config.py --notebook-dir . --LabApp.default_url=/lab/tree/notebooks \
-		--ServerApp.ip=127.0.0.1 --IdentityProvider.token=$(TOKEN) $(ROOT) $(LAB)
+	$(BIN)/python .config/serve.py jupyterlab --IdentityProvider.token --config jupyter_server_config.py --notebook-dir . \
+		--LabApp.default_url=/lab/tree/notebooks --ServerApp.ip=127.0.0.1 $(ROOT) $(LAB)
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
 
 page: .venv/installed
-	@echo "The page: http://localhost:8866/?token=$(TOKEN)"
-	$(BIN)/voila notebooks/06_audition.ipynb --Voila.ip=127.0.0.1 --token=$(TOKEN) $(LAB)
+	@echo "The page: http://localhost:8866/?token=$$TOKEN"
+	$(BIN)/python .config/serve.py voila --token notebooks/06_audition.ipynb --Voila.ip=127.0.0.1 $(LAB)
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is wanted: make PYTHON=python3.11")'

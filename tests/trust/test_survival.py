@@ -2,6 +2,7 @@
 
 import re
 import resource
+import secrets
 import shutil
 import signal
 import subprocess
@@ -232,13 +233,15 @@ def test_make_serves_this_machine_only_and_asks_for_its_token(target, guarded, t
     options = f"LAB=--port={unused_port} --no-browser" + (" --allow-root" if target == "lab" else "")
     wanted = ["make", "-n", target, options, f"BIN={Path(sys.executable).parent}", "-o", ".venv/installed"]
     shell = subprocess.run(wanted, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
-    environment = {"JUPYTER_CONFIG_DIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    token = secrets.token_hex(24)
+    environment = {"JUPYTER_CONFIG_DIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TOKEN": token}
     server = subprocess.Popen(["sh", "-c", shell], cwd=CHECKOUT, env=environment, start_new_session=True)
     try:
         addresses = _listening(server.pid, unused_port)
         assert addresses == {"127.0.0.1"}
         assert _status(f"http://127.0.0.1:{unused_port}{guarded}") in (302, 403)
-        token = re.search(r"token=(\w{48})", shell)[1]
+        family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+        assert not any(token in part for process in family for part in process.cmdline())  # which anybody can read
         assert _status(f"http://127.0.0.1:{unused_port}{guarded}?token=wrong") in (302, 403)
         if target == "lab":  # the page would begin to execute its notebook
             assert _status(f"http://127.0.0.1:{unused_port}{guarded}", token) == 200
