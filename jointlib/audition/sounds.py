@@ -39,11 +39,12 @@ class SoundError(Exception):
 
 def open_run(folder: Path, device: str | torch.device) -> Run:
     """`load_run`, once for all: sliders ask for the same runs again and again. One that was trained anew is another."""
-    return _opened(folder, device, (folder / "weights.safetensors").stat().st_mtime_ns)
+    weights = folder / "weights.safetensors"
+    return _opened(folder, device, weights.stat().st_mtime_ns if weights.exists() else 0)  # load_run says what is wrong
 
 
 @lru_cache(8)
-def _opened(folder: Path, device: str | torch.device, _made: int) -> Run:
+def _opened(folder: Path, device: str | torch.device, _made_ns: int) -> Run:
     return load_run(folder, device)
 
 
