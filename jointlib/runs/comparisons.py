@@ -194,7 +194,8 @@ def verdicts(scores: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.DataF
     corrected = iter(holm(np.array([about["p"] for about in found if about])))
     rows = []
     for claim, about in zip(claims, found, strict=True):
-        theirs = " against ".join(_published(claim.metric, cell) for cell in (claim.better, claim.worse))
+        named = sorted((claim.better, claim.worse), key=lambda cell: cell == _NOISY)  # as the sentence does
+        theirs = " against ".join(_published(claim.metric, cell) for cell in named)
         if about is None:
             rows.append((claim.text, theirs, "–", "cannot be tested: not run"))
         elif not next(corrected) < 0.05:  # NaN: a single test speaker
