@@ -4,7 +4,9 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -157,3 +159,17 @@ def test_every_link_of_the_pages_leads_somewhere():
     ]:
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_make_takes_a_profile_with_a_blank_and_no_python_that_is_too_old(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    plan = ["make", "-n", "-o", ".venv/installed", "reproduce", "PROFILE=my corpus/mine.yaml"]
+    assert '"profile=my corpus/mine.yaml"' in subprocess.run(plan, cwd=tmp_path, capture_output=True, text=True).stdout
+    old = tmp_path / "python"
+    old.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 10); exec(sys.argv[1])" "$2"\n'
+    )
+    old.chmod(0o755)
+    made = subprocess.run(["make", ".venv/installed", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True)
+    assert made.returncode and "Python 3.11 or newer is wanted" in made.stderr and not (tmp_path / ".venv").exists()

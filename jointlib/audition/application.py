@@ -51,6 +51,8 @@ class Audition(Application):
         source = SoundInput(self.receive, partial(self.say, problem=True))
         self.controls = controls = Controls(source, titles, others or {}, folders)
         self.children = (controls.cards[0], self.status, *controls.cards[1:])
+        if unusable:  # said first: what keeps the application from opening is more urgent
+            self.say(f"{len(unusable)} run(s) left out; {unusable[0]}", problem=True)
         self.attempt(partial(self._open, folders[:2], utterance, snr_db))
         self.on(self.choose, controls.utterance)
         self.on(self._choose_at_random, controls.random)
@@ -62,8 +64,6 @@ class Audition(Application):
         self.on(self.export, controls.export)
         for control in (controls.intent, controls.speaker):
             self.on(partial(controls.offer_utterances, self.data, control), control)
-        if unusable:
-            self.say(f"Left out, as they cannot be used: {'; '.join(unusable)}", problem=True)
         if not titles:
             self.say(f"No finished run in {config.folder.parent} yet: train some with make reproduce.", problem=True)
 

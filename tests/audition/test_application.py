@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,20 @@ def test_without_runs_and_without_a_corpus_it_takes_uploads(tiny_profile, tmp_pa
     assert "There is no sound yet" in problem(app)
     app.receive("a.wav", recording)
     assert app.controls.player.sound["names"] == ["clean", "noisy"] and problem(app) == ""
+
+
+def test_a_run_of_another_version_is_left_out_and_told(config, tiny_runs, tmp_path):
+    results = tmp_path / "results"
+    shutil.copytree(config.folder, results / "tiny")
+    shutil.copytree(tiny_runs["jt"], results / "old/runs/jt")
+    (results / "old/runs/jt/config.json").write_text('{"strategy": "jt"}')
+    opened = [
+        Audition(config.replace(results=str(results)), "jt_alpha0.5_seed0", "bn_alpha0.5_seed0", place)
+        for place in (0, 999)
+    ]
+    assert problem(opened[0]).startswith("1 run(s) left out; ") and "old/runs/jt/config.json" in problem(opened[0])
+    assert opened[0].controls.player.sound["names"][:2] == ["clean", "noisy"]
+    assert problem(opened[1]).startswith("There is no utterance 999")
 
 
 def test_another_enhancer_is_heard_and_read_by_the_listener(app):

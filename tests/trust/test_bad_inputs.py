@@ -330,3 +330,9 @@ def test_a_pickle_in_a_run_folder_is_refused_unexecuted(name, tiny_runs, tmp_pat
     assert refused or name in ("record.json", "history.csv")  # none of these readers opens them
     pickle.loads((folder / name).read_bytes())
     assert planted.exists()  # the payload works, where it is let in
+
+
+@pytest.mark.parametrize("variant", [None, 5, ["a"]])
+def test_a_variant_that_is_no_text_is_named(variant):
+    with pytest.raises(ConfigError, match="variant="):
+        Config(profile="x", variant=variant)
