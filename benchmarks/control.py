@@ -15,8 +15,9 @@ from benchmarks.reference import PAGE, TARGET, fill, recorded
 from jointlib.config import load_config
 from jointlib.runs.comparisons import BEST, difference, shown
 from jointlib.runs.folder import list_runs
+from jointlib.runs.intervals import cells
 from jointlib.runs.measures import MEASURES
-from jointlib.runs.scores import cells, read_run
+from jointlib.runs.scores import read_run
 from jointlib.support.files import write_atomically, write_csv
 
 CONTROL, STEPS = "cascade_mask_enhanced", 3720

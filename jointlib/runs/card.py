@@ -9,8 +9,9 @@ import pandas as pd
 from jointlib import SAMPLE_RATE
 from jointlib.config import Config
 from jointlib.runs.folder import read_config, read_metrics, title
+from jointlib.runs.intervals import interval
 from jointlib.runs.measures import MEASURES
-from jointlib.runs.scores import failed_metrics, interval, read_run
+from jointlib.runs.scores import failed_metrics, read_run
 from jointlib.strategies import JT, STRATEGIES, Classifier
 from jointlib.support.files import read_json, write_atomically
 

@@ -10,8 +10,8 @@ from scipy.stats import t
 
 from jointlib.config import CHECKOUT
 from jointlib.runs.folder import title
+from jointlib.runs.intervals import interval, mean_error
 from jointlib.runs.measures import MEASURES
-from jointlib.runs.scores import interval, mean_error
 from jointlib.strategies import STRATEGIES
 
 Cell = tuple[str, float | None]  # strategy and alpha; None: the strategy's own; "noisy" is the unprocessed input
@@ -85,7 +85,7 @@ def values(scores: pd.DataFrame, metric: str, cell: Cell) -> pd.Series:
 def difference(scores: pd.DataFrame, metric: str, first: Cell, second: Cell) -> dict[str, float] | None:
     """First minus second on the utterances and seeds that both have: difference, low, high (95 %), p (two-sided t).
 
-    Speakers and seeds are random, as in `scores.interval`. None where one was not run.
+    Speakers and seeds are random, as in `intervals.interval`. None where one was not run.
     """
     both = pd.concat([values(scores, metric, cell) for cell in (first, second)], axis=1, join="inner", keys=("a", "b"))
     if both.empty:

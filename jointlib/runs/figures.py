@@ -13,8 +13,8 @@ from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
 
 from jointlib import SAMPLE_RATE
 from jointlib.runs.folder import title
+from jointlib.runs.intervals import cells, interval, noisy_cell
 from jointlib.runs.measures import measure_of
-from jointlib.runs.scores import cells, interval, noisy_cell
 from jointlib.strategies import STRATEGIES
 
 ARCHITECTURES = Path(__file__).with_name("architectures.svg")  # trained parts are blue, dashed arrows pass no gradient

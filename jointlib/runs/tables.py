@@ -20,8 +20,9 @@ from jointlib.runs.comparisons import (
     verdicts,
 )
 from jointlib.runs.folder import title
+from jointlib.runs.intervals import cells, noisy_cell, on_noise
 from jointlib.runs.measures import MEASURES, measure_of
-from jointlib.runs.scores import cells, noisy_cell, on_noise, read_passages, read_scores, remarks
+from jointlib.runs.scores import read_passages, read_scores, remarks
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import write_atomically, write_csv
 
@@ -49,7 +50,7 @@ _QUALITY = ("pesq_wb_enhanced", "stoi_enhanced", "estoi_enhanced", "si_sdr_enhan
 
 
 def compare(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:
-    """A paper table in long form: table, strategy, alpha, published, and the columns of `scores.cells`."""
+    """A paper table in long form: table, strategy, alpha, published, and the columns of `intervals.cells`."""
     metric = TABLES[number].metric
     ours = pd.concat([noisy_cell(scores, metric, classifier), cells(scores, metric)])
     theirs = published().query("table == @number").rename(columns={"value": "published"})

@@ -9,8 +9,9 @@ from IPython.display import Markdown
 
 from jointlib.corpora.batches import Data
 from jointlib.runs.comparisons import BEST, Cell, better, difference, name, one_change_at_a_time, shown, values
+from jointlib.runs.intervals import cells, interval, on_noise
 from jointlib.runs.measures import MEASURES
-from jointlib.runs.scores import cells, failed_metrics, interval, on_noise
+from jointlib.runs.scores import failed_metrics
 from jointlib.runs.tables import TABLES, held_back
 from jointlib.strategies import STRATEGIES
 

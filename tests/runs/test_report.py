@@ -10,8 +10,9 @@ from jointlib.config import load_config
 from jointlib.runs import figures, words
 from jointlib.runs.comparisons import one_change_at_a_time
 from jointlib.runs.fit import fit
+from jointlib.runs.intervals import cells, interval
 from jointlib.runs.report import answers, facts, write_report
-from jointlib.runs.scores import cells, compared_runs, failures, interval, read_scores, remarks
+from jointlib.runs.scores import compared_runs, failures, read_scores, remarks
 from jointlib.runs.tables import (
     TABLES,
     changes,

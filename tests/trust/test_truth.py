@@ -17,7 +17,7 @@ from jointlib.config import load_config
 from jointlib.corpora.batches import load_data
 from jointlib.metrics import quality, score
 from jointlib.runs.evaluate import evaluate
-from jointlib.runs.scores import interval
+from jointlib.runs.intervals import interval
 from jointlib.strategies import JointOutput
 
 pytestmark = pytest.mark.trust
