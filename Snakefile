@@ -12,7 +12,8 @@ from filelock import FileLock, Timeout
 
 from jointlib.config import CHECKOUT, ConfigError, grid, load_config, origins
 from jointlib.corpora.batches import check_sources, load_data
-from jointlib.runs.folder import check_place, finished, run_folder, stale, trained_before
+from jointlib.runs.folder import finished, run_folder
+from jointlib.runs.wanted import check_place, stale, trained_before
 from jointlib.runs.pages import write_page
 from jointlib.runs.report import write_report
 from jointlib.strategies import STRATEGIES, Classifier, Enhancer

@@ -26,10 +26,11 @@ from jointlib.config import Config, load_config
 from jointlib.corpora.batches import load_data
 from jointlib.metrics import QUALITY, Pairs
 from jointlib.runs.evaluate import pairs_of, passages
-from jointlib.runs.folder import check_identity, environment, finished, run_folder, title
+from jointlib.runs.folder import environment, finished, run_folder, title
 from jointlib.runs.intervals import interval
 from jointlib.runs.run import Run, load_run
 from jointlib.runs.scores import read_run, score_once
+from jointlib.runs.wanted import check_identity
 from jointlib.support.files import write_atomically, write_csv, write_json
 from jointlib.support.progress import Progress
 

@@ -16,9 +16,10 @@ from jointlib.corpora.audio import loudness_gains
 from jointlib.corpora.batches import Data, load_data
 from jointlib.runs.card import model_card
 from jointlib.runs.comparisons import BEST
-from jointlib.runs.folder import data_changes, title
+from jointlib.runs.folder import title
 from jointlib.runs.pages import in_html
 from jointlib.runs.run import load_run
+from jointlib.runs.wanted import data_changes
 from jointlib.strategies import STRATEGIES, Classifier, Enhancer
 from jointlib.support.files import UnusableFile, read_json
 

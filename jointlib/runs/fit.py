@@ -28,8 +28,6 @@ from jointlib.runs.evaluate import evaluate, summarise
 from jointlib.runs.folder import (
     CHECKPOINT,
     FILES,
-    check_identity,
-    check_place,
     device_name,
     environment,
     finished,
@@ -38,10 +36,10 @@ from jointlib.runs.folder import (
     read_weights,
     run_folder,
     title,
-    trained_before,
 )
 from jointlib.runs.run import build_network, load_run, save_memory
 from jointlib.runs.scores import score_once
+from jointlib.runs.wanted import check_identity, check_place, trained_before
 from jointlib.strategies import STRATEGIES, Observed, freeze, parents
 from jointlib.support.checkpoint import Checkpoint
 from jointlib.support.command import command, command_line

@@ -15,8 +15,9 @@ from jointlib.config import Config, identity, ignored, without
 from jointlib.corpora.batches import Data
 from jointlib.metrics import QUALITY, Pairs, score
 from jointlib.runs.evaluate import pairs_of, remark
-from jointlib.runs.folder import cost, data_changes, list_runs, read_config, read_metrics, title
+from jointlib.runs.folder import cost, list_runs, read_config, read_metrics, title
 from jointlib.runs.measures import MEASURES, Measure
+from jointlib.runs.wanted import data_changes
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import UnusableFile, read_csv, read_json, remedy, remove_partial, write_csv
 

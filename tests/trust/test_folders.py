@@ -28,19 +28,11 @@ from jointlib.config import CHECKOUT, ROOT, ConfigError, load_config, parent_of
 from jointlib.corpora.batches import load_data
 from jointlib.corpora.cache import pack
 from jointlib.runs import fit as fit_module
-from jointlib.runs import folder as folder_module
 from jointlib.runs.fit import fit, main
-from jointlib.runs.folder import (
-    CHECKPOINT,
-    check_place,
-    environment,
-    list_runs,
-    partial_folder,
-    run_folder,
-    titled_runs,
-)
+from jointlib.runs.folder import CHECKPOINT, FILES, environment, list_runs, partial_folder, run_folder, titled_runs
 from jointlib.runs.report import write_report
 from jointlib.runs.scores import read_passages, read_run, read_scores, score_once
+from jointlib.runs.wanted import check_place, stale
 from jointlib.support import commit as commit_module
 from jointlib.support.checkpoint import Checkpoint
 from jointlib.support.files import UnusableFile, read_csv, write_csv, write_json
@@ -219,10 +211,7 @@ def test_a_users_files_beside_a_run_are_kept_and_only_leftovers_go(profile):
     (work / "metrics.json.9.partial").mkdir()  # nothing that we write
     put(config.folder / "scores", "mine.csv.7.partial")
     folder = fit(config)
-    assert {path.name for path in folder.glob("*")} - {*folder_module.FILES, "card.md"} == {
-        *kept,
-        "metrics.json.9.partial",
-    }
+    assert {path.name for path in folder.glob("*")} - {*FILES, "card.md"} == {*kept, "metrics.json.9.partial"}
     assert all((folder / name).read_text() == "mine" for name in kept)
     assert (config.folder / "scores/mine.csv.7.partial").exists()
 
@@ -300,7 +289,7 @@ def test_a_run_is_stale_once_the_code_that_decides_its_numbers_has_changed(tmp_p
     def reason(commit, **more):
         (run / "record.json").write_text(json.dumps({"commit": commit, **more}))
         commit_module.changed_since.cache_clear()
-        return folder_module.stale(run)
+        return stale(run)
 
     for file in ("jointlib/train.py", "jointlib/corpora/audio.py", "jointlib/runs/tables.py", "jointlib/__main__.py"):
         put((tmp_path / file).parent, Path(file).name, "first")
