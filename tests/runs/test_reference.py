@@ -8,10 +8,13 @@ from benchmarks.reference import joining, wanted, write_between
 
 def test_what_joining_buys_and_costs():
     accuracy = {"classifier_noisy": 0.8, "enhancement": float("nan"), "jt": 0.9, "protected": 0.95}
-    table = joining(invented_scores(accuracy, {"enhancement": 1.5, "jt": 1.1, "protected": 1.9})).set_index("strategy")
+    scores = invented_scores(accuracy, {"enhancement": 1.5, "jt": 1.1, "protected": 1.9})
+    passages = scores.assign(pesq_wb_noisy=1.1).drop(columns=["path", "correct"])
+    table = joining(scores, passages).set_index("strategy")
     assert table.index.tolist() == ["Enhancement alone", "JT, α = 0.5"]  # what the paper has, and enhances
     alone, jt = (table.loc[row].str.partition(" ")[0] for row in table.index)
     assert float(alone["PESQ, over the noisy input"]) == pytest.approx(0.2, abs=0.02)
+    assert float(alone["PESQ of 8 s, over the noisy input"]) == pytest.approx(0.4, abs=0.02)
     assert alone["PESQ, over enhancement alone"] == "–"
     assert float(jt["PESQ, over enhancement alone"]) == pytest.approx(-0.4, abs=0.02)
     assert float(jt["accuracy, over a classifier of noisy speech"]) == pytest.approx(0.1, abs=0.02)

@@ -87,6 +87,10 @@ def test_overview_report_and_figures(config):
     assert overview(scores).loc[("Enhancement alone", ""), "accuracy"] == "–"
     assert set(cells(scores, "correct").strategy) == {"classifier_clean", "jt"}
     write_tables(config, config.folder / "tables")
+    quality = (config.folder / "tables/quality.md").read_text().splitlines()
+    assert [name.strip() for name in quality[0].split("|")[-3:-1]] == ["MSE", "PESQ of 8 s"]
+    jt = scores[scores.strategy == "jt"]
+    assert f"{jt.mse_enhanced.mean():.1e} [" in next(line for line in quality if line.startswith("| JT "))
     page = write_report(config).read_text()
     assert "not run" in page and "Table 5" in page
     (axis,) = figures.trade_off(scores).axes
@@ -107,7 +111,7 @@ def invented(readings: dict[str, list[str]]) -> pd.DataFrame:
 
 def test_a_classifier_that_has_learnt_nothing_is_marked_in_tables_and_report():
     scores = invented({"classifier_clean": [*"abc" * 10], "classifier_noisy": ["a"] * 30})
-    assert overview(scores.assign(pesq_wb_noisy=1.0, stoi_noisy=1.0, si_sdr_noisy=1.0, mse_noisy=1.0)).accuracy[
+    assert overview(scores.assign(pesq_wb_noisy=1.0, stoi_noisy=1.0, si_sdr_noisy=1.0)).accuracy[
         [("Classifier, clean", ""), ("Classifier, noisy", "")]
     ].tolist() == ["1.000 [1.000, 1.000]", "0.333 † [0.333, 0.333]"]
     assert list(remarks(scores).index) == ["Classifier, noisy, seed 0"]
