@@ -13,9 +13,9 @@ from filelock import FileLock, Timeout
 from jointlib.config import CHECKOUT, ConfigError, grid, load_config, origins
 from jointlib.corpora.batches import check_sources, load_data
 from jointlib.runs.folder import finished, run_folder
-from jointlib.runs.wanted import check_place, stale, trained_before
 from jointlib.runs.pages import write_page
 from jointlib.runs.report import write_report
+from jointlib.runs.wanted import check_place, stale, trained_before
 from jointlib.strategies import STRATEGIES, Classifier, Enhancer
 
 PROFILE = str(config.get("profile", "quick"))

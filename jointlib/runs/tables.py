@@ -46,7 +46,7 @@ TABLES = {
     5: PaperTable("MSE", "mse_enhanced", ".1e"),
 }
 _OVERVIEW = ("correct", "correct_on_clean", "pesq_wb_enhanced", "stoi_enhanced", "si_sdr_enhanced")
-_QUALITY = (*_OVERVIEW[2:4], "estoi_enhanced", "si_sdr_enhanced", "lsd_enhanced", "mse_enhanced")
+_QUALITY = ("pesq_wb_enhanced", "stoi_enhanced", "estoi_enhanced", "si_sdr_enhanced", "lsd_enhanced", "mse_enhanced")
 
 
 def compare(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:

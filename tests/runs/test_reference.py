@@ -1,9 +1,14 @@
 """What the record of a profile says of joining, and the page that shows it."""
 
+import json
+import shutil
+
 import pytest
 from invented import invented_scores
 
+from benchmarks.rates import validated
 from benchmarks.reference import joining, wanted, write_between
+from jointlib.support.files import write_json
 
 
 def test_what_joining_buys_and_costs():
@@ -29,3 +34,12 @@ def test_a_page_shows_the_record_between_its_marks(tmp_path):
     assert page.read_text() == "before\n<!-- a/table.md -->\n\n| new |\n\n<!-- end -->\nafter\n"
     with pytest.raises(ValueError, match="nowhere"):
         write_between(page, "nowhere.md", "")
+
+
+def test_a_tried_rate_is_told_by_the_validation_that_its_weights_are_of(tiny_runs, tmp_path):
+    folder = shutil.copytree(tiny_runs["bn"], tmp_path / "run")
+    rows = ["step,train_mse,valid_accuracy,valid_mse,selected", "1,9,0.2,3e-4,True", "2,9,0.8,2e-4,True"]
+    (folder / "history.csv").write_text("\n".join([*rows, "3,9,0.7,1e-4,False\n"]))
+    config = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", config | {"learning_rate": 3e-3})
+    assert validated(folder) == {"learning_rate": 3e-3, "valid_accuracy": 0.8, "valid_mse": 2e-4}
