@@ -1,8 +1,9 @@
 """``python -m benchmarks.rates``: which learning rate validation chooses for the rows of `beyond`; what that changes.
 
-Three rates on one seed; then, for the rows that FINAL names, the best two of them on all seeds, of which the one with
-the higher validation accuracy, on average, is chosen. Trains what is missing, but not what the record has of the first
-seed. Writes rates.csv, a row a run, and rates.md, the comparison at the chosen rates, into results/reference.
+Three rates on one seed; then, for the rows that FINAL names, the best two of them and the profile's own on all seeds,
+of which the one with the highest validation accuracy, on average, is chosen. Trains what is missing, but not what the
+record has of the first seed. Writes into results/reference rates.csv, a row a run, and, at the chosen rates, rates.md,
+the comparison, and rates_verdicts.csv, the paper's claims.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import pandas as pd
 
 from benchmarks.reference import PAGE, TARGET, fill, recorded
 from jointlib.config import load_config
-from jointlib.runs.comparisons import BEST, difference, dominance, name, shown
+from jointlib.runs.comparisons import BEST, difference, dominance, name, shown, verdicts
 from jointlib.runs.fit import fit
 from jointlib.runs.folder import list_runs, read_config
 from jointlib.runs.intervals import cells
@@ -86,21 +87,21 @@ def at_chosen_rates(validations: pd.DataFrame, scores: pd.DataFrame, rates: Mapp
 
 def main() -> None:
     """Train, choose, record, and show the table in docs/results.md."""
+    profile = load_config(PROFILE)
     known = set(pd.read_csv(FILE)[KEY].itertuples(index=False, name=None)) if FILE.exists() else set()
     tried = record([cell for strategy, rate in CELLS if (cell := (strategy, rate, 0)) not in known])
     first = tried[tried.seed == 0]
-    finalists = {row: ranked(first[first.strategy == row])[:2] for row in FINAL}
-    seeds = load_config(PROFILE).seeds
-    last = [(row, rate, seed) for row in FINAL for rate in finalists[row] for seed in seeds]
+    finalists = {row: {profile.learning_rate, *ranked(first[first.strategy == row])[:2]} for row in FINAL}
+    last = [(row, rate, seed) for row in FINAL for rate in sorted(finalists[row]) for seed in profile.seeds]
     tried = record(last)
     tried = tried[tried[KEY].apply(tuple, axis=1).isin(last)]
     rates = {row: ranked(tried[tried.strategy == row])[0] for row in FINAL}
-    chosen = [
-        load_config(PROFILE, strategy=row, learning_rate=rates[row], seed=seed) for row in FINAL for seed in seeds
-    ]
-    scores = pd.concat(map(read_run, map(fit, chosen)), ignore_index=True)
+    chosen = [load_config(PROFILE, strategy=row, learning_rate=rates[row], seed=seed) for row, _, seed in last]
+    scores = pd.concat(map(read_run, dict.fromkeys(map(fit, chosen))), ignore_index=True)
     table = at_chosen_rates(tried, scores, rates)
     write_atomically(TARGET / "rates.md", f"{table.to_markdown(index=False)}\n".encode())
+    claims = verdicts(scores)
+    write_csv(TARGET / "rates_verdicts.csv", claims[~claims.here.str.startswith("cannot")])
     fill(PAGE)
 
 
