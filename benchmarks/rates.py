@@ -1,6 +1,6 @@
 """``python -m benchmarks.rates``: which learning rate validation chooses for the rows of `beyond`; what that changes.
 
-Three rates on one seed; then, for the rows that FINAL names, the best two of them and the profile's own on all seeds,
+Three rates on one seed; then, for the rows that classify, the best two of them and the profile's own on all seeds,
 of which the one with the highest validation accuracy, on average, is chosen. Trains what is missing, but not what the
 record has of the first seed. Writes into results/reference rates.csv, a row a run, and, at the chosen rates, rates.md,
 the comparison, and rates_verdicts.csv, the paper's claims.
@@ -26,8 +26,8 @@ from jointlib.support.files import write_atomically, write_csv
 PROFILE, FILE = "beyond", TARGET / "rates.csv"
 RATES = (1e-3, 2e-3, 4e-3)
 NOISY_TRAINED = "classifier_noisy"
-FINAL = (BEST, "jt", NOISY_TRAINED, "bn_mix", "bn")
-ROWS = (*FINAL, "cascade_enhanced", "classifier_clean", "enhancement", "mask")
+FINAL = (BEST, "jt", NOISY_TRAINED, "bn_mix", "cascade_enhanced", "bn", "classifier_clean")
+ROWS = (*FINAL, "enhancement", "mask")
 CELLS = (*product(ROWS, RATES), ("enhancement", 8e-3))
 KEY = ["strategy", "learning_rate", "seed"]
 
