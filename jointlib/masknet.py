@@ -9,33 +9,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jointlib.tcn import ResidualBlock, as_they_are, global_layer_norm
+from jointlib.tcn import ResidualBlock, disable_autocast, global_layer_norm
 
 
 def fourier_filters(window: int, hop: int) -> tuple[Tensor, Tensor]:
     """Analysis and synthesis filters (2 * bins, 1, window) of an STFT: cosines, then sines, with a root Hann window.
 
-    Analysis, then synthesis every `hop` samples gives the wave back where `hop` divides half the window.
+    Analysis, then synthesis every `hop` samples gives the waveform back where `hop` divides half the window.
     """
-    cpu = {"device": "cpu"}  # as in `tcn.Filterbank`
+    cpu = {"device": "cpu"}  # also under torch.device("meta"), whose first division takes seconds
     bins = torch.arange(window // 2 + 1, **cpu)
     phase = 2 * math.pi / window * (bins[:, None] * torch.arange(window, **cpu) % window)
-    waves = torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(window, **cpu).sqrt() / window**0.5
-    twice = torch.where((bins == 0) | (bins == window // 2), 1.0, 2.0).repeat(2)  # negative frequencies count, too
-    return waves.unsqueeze(1), (waves * twice[:, None] * 2 * hop / window).unsqueeze(1)
+    analysis = torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(window, **cpu).sqrt() / window**0.5
+    both_signs = torch.where((bins == 0) | (bins == window // 2), 1.0, 2.0).repeat(2)  # of each frequency
+    return analysis.unsqueeze(1), (analysis * both_signs[:, None] * 2 * hop / window).unsqueeze(1)
 
 
 class MaskNet(nn.Module):
-    """Map a noisy wave to an enhanced wave and to the features that its mask is read from.
+    """Map a noisy waveform to an enhanced waveform and to the features from which the mask is computed.
 
     Log power of every band and frame goes through the residual blocks of Luo and Mesgarani (2019); their output is the
-    mask, 0 to 1, on both quadratures; synthesis filters make a wave of what is left. All filters are trained. The
-    level of the wave is divided out and put back. The defaults have 332,848 parameters.
+    mask, 0 to 1, on both quadratures; synthesis filters turn the masked bands into a waveform. All filters are
+    trained. The level of the waveform is divided out and multiplied back. The defaults have 332,848 parameters.
 
     Args:
         window, hop: of the filters, in samples; ValueError if `hop` does not divide half the window.
         channels, hidden, repeats, blocks: of the residual blocks, as in `TCN`.
-        floor: power below which a band is muted, relative to the wave's power per sample.
+        floor: power below which a band is muted, relative to the waveform's power per sample.
     """
 
     def __init__(
@@ -53,15 +53,15 @@ class MaskNet(nn.Module):
             raise ValueError(f"window={window}, hop={hop}: the hop must divide half the window")
         bins, dilations = window // 2 + 1, [2**exponent for _ in range(repeats) for exponent in range(blocks)]
         self.stride, self.bottleneck_channels, self.floor = hop, channels, floor
-        across = {"kernel_size": window, "stride": hop, "padding": window - hop, "bias": False}
-        self.analysis = nn.Conv1d(1, 2 * bins, **across)
+        strided = {"kernel_size": window, "stride": hop, "padding": window - hop, "bias": False}
+        self.analysis = nn.Conv1d(1, 2 * bins, **strided)
         self.features = nn.Sequential(
             global_layer_norm(bins),
             nn.Conv1d(bins, channels, 1),
             *(ResidualBlock(channels, hidden, dilation) for dilation in dilations),
         )
         self.mask = nn.Sequential(nn.PReLU(), nn.Conv1d(channels, bins, 1))
-        self.synthesis = nn.ConvTranspose1d(2 * bins, 1, **across)
+        self.synthesis = nn.ConvTranspose1d(2 * bins, 1, **strided)
         analysis, synthesis = fourier_filters(window, hop)
         self.analysis.weight.data.copy_(analysis)
         self.synthesis.weight.data.copy_(synthesis)
@@ -71,10 +71,10 @@ class MaskNet(nn.Module):
         length = noisy.shape[-1]
         padded = F.pad(noisy, (0, -length % self.stride))
         level = padded.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(1e-8)
-        with as_they_are(padded):
+        with disable_autocast(padded):
             cosine, sine = self.analysis(padded / level).chunk(2, dim=1)  # (B, bins, F) each
         features = self.features((cosine.square() + sine.square() + self.floor).log())
-        mask = torch.sigmoid(self.mask(features) + 1)  # + 1: at first most of the wave passes
-        with as_they_are(padded):
+        mask = torch.sigmoid(self.mask(features) + 1)  # + 1: at first most of the signal passes
+        with disable_autocast(padded):
             enhanced = self.synthesis(torch.cat([mask * cosine, mask * sine], dim=1)) * level
         return enhanced[..., :length], features

@@ -1,4 +1,4 @@
-"""What an enhanced wave is worth beside the clean one: PESQ, STOI, SI-SDR and others, with the reasons of failures."""
+"""Quality of enhanced speech against the clean reference: PESQ, STOI, SI-SDR and others."""
 
 import warnings
 from collections.abc import Callable
@@ -6,21 +6,19 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pesq
 import pystoi
 from scipy.signal import stft
+from threadpoolctl import ThreadpoolController
 
 from jointlib import SAMPLE_RATE
-from jointlib.support.progress import Progress
-from jointlib.support.workers import cores, fresh_processes
 
-QUALITY = ("pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr", "lsd", "mse")
-Pairs = list[tuple[np.ndarray, np.ndarray]]  # (clean, estimate), waves (T,) at 16 kHz
+Pairs = list[tuple[np.ndarray, np.ndarray]]  # (clean, estimate), waveforms (T,) at 16 kHz
+_BLAS = ThreadpoolController()
 
 
 def si_sdr(clean: np.ndarray, estimate: np.ndarray) -> float:
-    """SI-SDR in dB (Le Roux et al. 2019) of two waves (T,), means removed; ValueError if one is silent."""
+    """SI-SDR in dB (Le Roux et al. 2019) of two waveforms (T,), means removed; ValueError if one is silent."""
     clean, estimate = clean - clean.mean(), estimate - estimate.mean()
     if not (clean @ clean > 0 and estimate @ estimate > 0):
         raise ValueError("silent signal")
@@ -31,14 +29,14 @@ def si_sdr(clean: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def lsd(clean: np.ndarray, estimate: np.ndarray) -> float:
-    """Log-spectral distance in dB of two waves (T,): RMS over bins of the difference of log power, mean over frames.
+    """Log-spectral distance in dB of two waveforms (T,): RMS of the difference of log power, mean over frames.
 
-    Windows of 32 ms every 8 ms; power is counted from 80 dB below the clean wave's strongest bin. ValueError if the
-    waves are shorter than a window, or the clean one is silent.
+    Windows of 32 ms every 8 ms; power is counted from 80 dB below the clean waveform's strongest bin. ValueError if
+    the waveforms are shorter than a window, or the clean one is silent.
     """
     if len(clean) < 512:
         raise ValueError(f"{len(clean)} samples: shorter than a window of 512")
-    power = [np.abs(stft(wave, nperseg=512, noverlap=384)[2]) ** 2 for wave in (clean, estimate)]  # (bins, F)
+    power = [np.abs(stft(x, nperseg=512, noverlap=384)[2]) ** 2 for x in (clean, estimate)]  # (bins, F)
     if not power[0].max() > 0:
         raise ValueError("silent signal")
     first, second = (10 * np.log10(np.maximum(bins, 1e-8 * power[0].max())) for bins in power)
@@ -56,7 +54,7 @@ def _stoi(clean: np.ndarray, estimate: np.ndarray, extended: bool = False) -> fl
     np.random.seed(0)  # noqa: NPY002
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)  # for a wave too short, pystoi warns and returns 1e-5
+            warnings.simplefilter("error", RuntimeWarning)  # for a waveform too short, pystoi warns and returns 1e-5
             return float(pystoi.stoi(clean, estimate, SAMPLE_RATE, extended=extended))
     finally:
         np.random.set_state(state)  # noqa: NPY002
@@ -71,9 +69,8 @@ _METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "lsd": lsd,
     "mse": lambda clean, estimate: float(np.mean((clean - estimate) ** 2)),
 }
-
-
-_REASONS = {  # in which words a metric's error is told
+QUALITY = tuple(_METRICS)
+_REASONS = {  # plain words for the errors that carry none
     pesq.BufferTooShortError: "shorter than a quarter of a second",
     pesq.NoUtterancesError: "no speech is found in it",
     np.exceptions.AxisError: "too short",
@@ -82,17 +79,20 @@ _REASONS = {  # in which words a metric's error is told
 
 
 def quality(pair: tuple[np.ndarray, np.ndarray], metrics: tuple[str, ...] = QUALITY) -> dict[str, Any]:
-    """Metrics of an estimate against clean speech, waves (T,) at 16 kHz.
+    """Metrics of an estimate against clean speech, waveforms (T,) at 16 kHz.
 
     PESQ in MOS (wide band 1.04 to 4.64, narrow band to 4.55), STOI and extended STOI 0 to 1, SI-SDR and log-spectral
-    distance in dB, MSE per sample. A metric that cannot be computed (silence, too short) is NaN, and ``failed`` says
-    why; it is empty where all went well.
+    distance in dB, MSE per sample. A metric that cannot be computed (silence, too short) is NaN; ``failed`` says why
+    and is empty otherwise. ValueError: the two differ in length.
     """
-    clean, estimate = (np.asarray(wave, dtype=np.float64) for wave in pair)
+    clean, estimate = (np.asarray(waveform, dtype=np.float64) for waveform in pair)
+    if clean.shape != estimate.shape:
+        raise ValueError(f"clean speech of shape {clean.shape}, estimate of {estimate.shape}; cut them to one length")
     scores, reasons = {}, []
     for name in metrics:
         try:
-            scores[name] = _METRICS[name](clean, estimate)
+            with _BLAS.limit(limits=1):  # or the last bit would depend on how many threads add up a product
+                scores[name] = _METRICS[name](clean, estimate)
             if not np.isfinite(scores[name]):
                 raise ValueError(f"not finite: {scores[name]}")
         except (pesq.PesqError, ValueError, ZeroDivisionError, RuntimeWarning) as error:
@@ -100,14 +100,3 @@ def quality(pair: tuple[np.ndarray, np.ndarray], metrics: tuple[str, ...] = QUAL
             reason = str(_REASONS.get(type(error), error))
             reasons.append(f"{name}: {reason}".replace("\n", " ").replace(";", ",")[:120])
     return scores | {"failed": "; ".join(reasons)}
-
-
-def score(pairs: Pairs, workers: int | None, title: str, metrics: tuple[str, ...] = QUALITY) -> pd.DataFrame:
-    """`quality` of every (clean, estimate), in `workers` processes (None: one per core), in the pairs' order."""
-    scored = partial(quality, metrics=metrics)
-    workers = workers or cores()
-    with Progress(len(pairs), title) as progress:
-        if workers == 1:
-            return pd.DataFrame(progress.over(map(scored, pairs)))
-        with fresh_processes(workers) as pool:
-            return pd.DataFrame(progress.over(pool.map(scored, pairs, chunksize=8)))

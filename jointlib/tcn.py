@@ -15,36 +15,43 @@ def global_layer_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(1, channels, eps=1e-8)
 
 
-def as_they_are(x: Tensor) -> torch.autocast:
-    """A context in which autocast leaves float32 as it is, on the device of `x`."""
+def disable_autocast(x: Tensor) -> torch.autocast:
+    """A context without autocast on the device of `x`."""
     return torch.autocast(x.device.type, enabled=False)
 
 
+def mel_spaced(low: float, high: float, bands: int) -> Tensor:
+    """Frequencies (bands,) in Hz from `low` to `high`, equally spaced on the mel scale."""
+    ends = (2595 * math.log10(1 + hertz / 700) for hertz in (low, high))
+    return 700 * (10 ** (torch.linspace(*ends, bands, device="cpu") / 2595) - 1)
+
+
+def quadrature_filters(hertz: Tensor, window: int) -> Tensor:
+    """Cosines, then sines, at the frequencies (bands,) under a Hann window: (2 * bands, window)."""
+    phase = 2 * math.pi * hertz[:, None] / 16_000 * torch.arange(window, device="cpu")
+    return torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(window, device="cpu") / window**0.5
+
+
 class Filterbank(nn.Module):
-    """A learned filterbank, not in the paper: waves (B, C, T) -> log power per band and frame (B, C * bands, F).
+    """A learned filterbank, not in the paper: waveform (B, 1, T) -> log power per band and frame (B, bands, F).
 
     One strided convolution, `window` samples every `hop`, with two filters a band. They start as windowed cosine and
     sine at frequencies mel-spaced from 60 Hz to 7.8 kHz, which makes a log-mel spectrogram, and are trained like any
-    other weight. The wave is normalised to a power of one per sample: a `floor` of 0.03 mutes what lies 15 dB below.
+    other weight. The waveform is normalised to a power of one per sample, so that the `floor` of 0.03 mutes what lies
+    15 dB below.
     """
 
-    def __init__(self, window: int, hop: int, bands: int, channels: int = 1, floor: float = 0.03):
+    def __init__(self, window: int, hop: int, bands: int, floor: float = 0.03):
         super().__init__()
         self.floor = floor
-        across = {"stride": hop, "padding": window // 2, "groups": channels, "bias": False}
-        self.filters = nn.Conv1d(channels, channels * 2 * bands, window, **across)  # each wave has filters of its own
-        low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (60, 7800))
-        cpu = {"device": "cpu"}  # where a network is built without memory too: a first division there takes seconds
-        hertz = 700 * (10 ** (torch.linspace(low, high, bands, **cpu) / 2595) - 1)
-        phase = 2 * math.pi * hertz[:, None] / 16_000 * torch.arange(window, **cpu)  # (bands, window)
-        waves = torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(window, **cpu) / window**0.5
-        self.filters.weight.data.copy_(waves.unsqueeze(1).repeat(channels, 1, 1))
+        self.filters = nn.Conv1d(1, 2 * bands, window, stride=hop, padding=window // 2, bias=False)
+        self.filters.weight.data.copy_(quadrature_filters(mel_spaced(60, 7800, bands), window).unsqueeze(1))
 
-    def forward(self, waves: Tensor) -> Tensor:
-        with as_they_are(waves):  # weak bands drown in the rounding of bfloat16
-            normalised = F.layer_norm(waves, waves.shape[2:])  # a front-end may change level and offset
-            cosine, sine = self.filters(normalised).unflatten(1, (waves.shape[1], 2, -1)).unbind(2)  # (B, C, bands, F)
-            return (cosine.square() + sine.square() + self.floor).log().flatten(1, 2)
+    def forward(self, waveform: Tensor) -> Tensor:
+        with disable_autocast(waveform):  # weak bands drown in the rounding of bfloat16
+            normalised = F.layer_norm(waveform, waveform.shape[2:])  # a front-end may change level and offset
+            cosine, sine = self.filters(normalised).chunk(2, dim=1)  # (B, bands, F) each
+            return (cosine.square() + sine.square() + self.floor).log()
 
 
 class ResidualBlock(nn.Module):
@@ -69,14 +76,14 @@ class ResidualBlock(nn.Module):
 class TCN(nn.Module):
     """Classify a sequence of features: (B, C, T) -> logits (B, classes).
 
-    The defaults are the published sizes: 178,166 parameters on the raw wave (one channel), 197,108 on the
-    288-channel bottleneck. On the wave they see 125 samples, 7.8 ms.
+    The defaults are the published sizes: 178,166 parameters on the raw waveform (one channel), 197,108 on
+    the 288-channel bottleneck. The receptive field is 125 steps, 7.8 ms of the waveform.
 
     Args:
-        in_channels: C, 1 for a wave, 2 for two. classes: number of intents.
+        in_channels: C, 1 for a waveform. classes: number of intents.
         channels, hidden: width between and inside the residual blocks.
         repeats, blocks: the dilations 1, 2, ... 2 ** (blocks - 1), repeated.
-        stem: None, the published network; or (window, hop, bands) of a `Filterbank` in front, a step per frame.
+        stem: None, the published network; or (window, hop, bands) of a `Filterbank` of the waveform, a step per frame.
     """
 
     def __init__(
@@ -90,8 +97,8 @@ class TCN(nn.Module):
         stem: tuple[int, int, int] | None = None,
     ):
         super().__init__()
-        front = [] if stem is None else [Filterbank(*stem, channels=in_channels)]
-        in_channels = in_channels if stem is None else in_channels * stem[2]
+        front = [] if stem is None else [Filterbank(*stem)]
+        in_channels = in_channels if stem is None else stem[2]
         dilations = [2**exponent for _ in range(repeats) for exponent in range(blocks)]
         self.features = nn.Sequential(
             *front,
@@ -104,5 +111,5 @@ class TCN(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         steps = self.features(features).transpose(1, 2)  # (B, T, channels)
         exact = torch.promote_types(steps.dtype, torch.float32)
-        with as_they_are(steps):  # halves the error of the logits
+        with disable_autocast(steps):  # halves the error of the logits
             return self.head(steps.mean(dim=1, dtype=exact))

@@ -2,88 +2,71 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from jointlib.losses import loss_terms, weighted_sum
 from jointlib.strategies import set_training
-from jointlib.support.checkpoint import Checkpoint, History, State
-from jointlib.support.progress import Progress
-from jointlib.support.ranks import batch_of, is_first, over_batch, parallel, total
-from jointlib.tcn import Filterbank
 
-if TYPE_CHECKING:  # any object with the same attributes will do
+if TYPE_CHECKING:  # any objects with the same attributes will do
     from jointlib.config import Config
+    from jointlib.corpora.batches import Batch
+
+State = dict[str, Tensor]
+History = list[dict[str, Any]]  # a row per validation
 
 
-class Batch(NamedTuple):
-    """Contaminated utterances."""
-
-    noisy: Tensor  # (B, 1, T)
-    clean: Tensor  # (B, 1, T)
-    labels: Tensor  # (B,)
-    lengths: Tensor  # (B,), in samples, before padding
-    paths: tuple[str, ...]  # of the utterances; of all processes', where several train
-
-
-def train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: "Config") -> State:
-    """One step of a fused optimiser (`build_optimizer`) on a batch; none where the loss or its gradient is not finite.
+def train_step(network: nn.Module, batch: "Batch", optimizer: torch.optim.Optimizer, config: "Config") -> State:
+    """One optimiser step, skipped if the loss or its gradient is not finite.
 
     Returns: The loss terms before the step, the gradient's norm, and whether it was clipped (1 or 0), as scalars.
     """
-    wave = getattr(batch, config.trained_on)  # (B, 1, T)
-    bf16 = wave.device.type == "cuda" if config.bf16 is None else config.bf16
-    with torch.autocast(wave.device.type, torch.bfloat16, enabled=bf16), batch_of(len(batch.paths)):
-        output = model(wave)
-    terms = loss_terms(*output, batch.clean, batch.labels, config.enhancement_loss, filterbank(model))
-    terms = over_batch(terms, len(batch.paths))
+    waveform = getattr(batch, config.trained_on)  # (B, 1, T)
+    bf16 = waveform.is_cuda if config.bf16 is None else config.bf16
+    with torch.autocast(waveform.device.type, torch.bfloat16, enabled=bf16):
+        output = network(waveform)
+    terms = loss_terms(*output, batch.clean, batch.labels, config.enhancement_loss)
     optimizer.zero_grad(set_to_none=True)
     weighted_sum(terms, config.alpha, config.enhancement_loss).backward()
-    norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
     terms |= {"gradient_norm": norm, "clipped": (norm > config.clip_norm).float()}
-    # Asking a GPU whether all is finite would be to wait for it. The fused step asks itself, and leaves all as it was.
+    # Reading this flag would synchronise with the GPU; the fused optimiser skips the step by itself where it is set.
     optimizer.found_inf = sum(terms.values()).isfinite().logical_not().float()
     optimizer.step()
     return {name: term.detach() for name, term in terms.items()}
 
 
-def filterbank(model: nn.Module) -> Filterbank | None:
-    """The one that the classifier reads the wave through, if it has one."""
-    return next((part for part in model.modules() if isinstance(part, Filterbank)), None)
-
-
 @torch.inference_mode()
-def validate(model: nn.Module, batches: Iterable[Batch], config: "Config") -> dict[str, float]:
+def validate(model: nn.Module, batches: Iterable["Batch"], config: "Config") -> dict[str, float]:
     """Loss, its terms and accuracy, on the input that the network is trained on; FloatingPointError if not finite."""
     model.eval()
     done = []
     for batch in batches:
         output = model(getattr(batch, config.trained_on))
-        terms = loss_terms(*output, batch.clean, batch.labels, config.enhancement_loss, filterbank(model))
+        terms = loss_terms(*output, batch.clean, batch.labels, config.enhancement_loss)
         terms["loss"] = weighted_sum(terms, config.alpha, config.enhancement_loss)
         if output.logits is not None:
             terms["accuracy"] = (output.logits.argmax(dim=1) == batch.labels).float().mean()
-        terms = over_batch(terms, len(batch.paths))
-        done.append(({name: term.double() for name, term in terms.items()}, len(batch.paths)))
-    found = _means(done, "valid")
-    if not math.isfinite(found["valid_loss"]):
-        raise FloatingPointError(f"validation: the loss is {found['valid_loss']}")
-    return found
+        done.append(({name: term.double() for name, term in terms.items()}, len(batch.labels)))
+    row = _means(done, "valid")
+    if not math.isfinite(row["valid_loss"]):
+        raise FloatingPointError(f"validation: the loss is {row['valid_loss']}")
+    return row
 
 
 def _means(batches: list[tuple[State, int]], prefix: str) -> dict[str, float]:
-    """Means over utterances of what batches of so many came to, as PREFIX_NAME; a GPU is waited for here."""
+    """Average each term over utterances, given (terms, utterances) of each batch. Synchronises with a GPU."""
     utterances = sum(size for _, size in batches)
     sums = {name: sum(terms[name] * size for terms, size in batches) for name in batches[0][0]}
     return {f"{prefix}_{name}": total.item() / utterances for name, total in sums.items()}
 
 
 def learning_rate(config: "Config", progress: float) -> float:
-    """The rate at a share (0 to 1) of all steps: constant, or up over the first twentieth and down a cosine to zero."""
+    """The rate at a fraction (0 to 1) of all steps: constant, or a warm-up over 5 % of them and a cosine to zero."""
     if config.schedule == "constant":
         return config.learning_rate
     warm_up = min(1.0, progress / 0.05)
@@ -98,16 +81,31 @@ def build_optimizer(model: nn.Module, config: "Config") -> torch.optim.Optimizer
 
 
 def selected(history: History, select: str) -> int:
-    """Index of the first validation with the best accuracy (if `select` says so) and, among those, the lowest loss."""
-    by_accuracy = select == "accuracy"
-    keys = [(by_accuracy and row.get("valid_accuracy", 0.0), -row["valid_loss"]) for row in history]
-    return keys.index(max(keys)) if keys else 0
+    """Index of the best validation: the highest accuracy if `select` is "accuracy", then the lowest loss."""
+
+    def merit(index: int) -> tuple[float, float]:
+        accuracy = history[index].get("valid_accuracy", 0.0) if select == "accuracy" else 0.0
+        return accuracy, -history[index]["valid_loss"]
+
+    return max(range(len(history)), key=merit, default=0)
 
 
-def train(model: nn.Module, data: Any, config: "Config", checkpoint: Checkpoint, title: str) -> tuple[State, History]:
+def train(
+    model: nn.Module,
+    data: Any,
+    config: "Config",
+    checkpoint: Any,
+    progress: Callable[[int], Any],
+    network: nn.Module | None = None,
+    on_first: Callable[[Callable[[], Any]], Any] = lambda compute: compute(),
+) -> tuple[State, History]:
     """Train until the steps or the patience run out, from the checkpoint on if there is one.
 
-    `data` has ``train_batches(first)``, without end from step `first` on, and ``batches("valid")`` (`corpora.batches`).
+    Args:
+        data: has ``train_batches(first)``, without end from step `first` on, and ``batches("valid")``.
+        checkpoint, progress: a `support.checkpoint.Checkpoint`, and a function of the steps already done that makes a
+            `support.progress.Progress`.
+        network, on_first: of several processes, the model wrapped by `support.ranks.parallel`, and `ranks.on_first`.
 
     Returns: The weights selected on the validation split, and a row per validation: step, means of what `train_step`
         returns since the last one, what `validate` returns, and whether its weights were selected.
@@ -115,67 +113,59 @@ def train(model: nn.Module, data: Any, config: "Config", checkpoint: Checkpoint,
     """
     optimizer = build_optimizer(model, config)
     best, history = checkpoint.load(model, optimizer) if checkpoint.file.exists() else (_copy(model), [])
+    best_index = selected(history, config.select)
     step = history[-1]["step"] if history else 0
-    network = parallel(model)
     started, before = time.process_time(), checkpoint.core_seconds
     batches = data.train_batches(step)
-    with Progress(config.own_steps, title, done=step) as progress:
-        while step < config.own_steps and len(history) - 1 - selected(history, config.select) < config.patience:
+    with progress(step) as bar:
+        while step < config.own_steps and len(history) - 1 - best_index < config.patience:
             steps = range(step, min(step + config.validate_every, config.own_steps))
             try:
                 set_training(model)
-                row = _train_steps(network, batches, steps, optimizer, config, progress)
-                row |= validate(model, data.batches("valid"), config)
+                row = _train_steps(model if network is None else network, batches, steps, optimizer, config, bar)
+                row |= on_first(lambda: validate(model, data.batches("valid"), config))
             except FloatingPointError as error:
                 kept = f"{checkpoint.file}, after step {step}" if history else "none yet"
                 remedy = "lower learning_rate or clip_norm, or look at the utterances"
                 raise FloatingPointError(f"{error}. Last good checkpoint: {kept}. Remedy: {remedy}") from error
             step = steps.stop
             history.append({"step": step, **row})
-            history[-1]["selected"] = selected(history, config.select) == len(history) - 1
+            best_index = selected(history, config.select)
+            history[-1]["selected"] = best_index == len(history) - 1
             if history[-1]["selected"]:
                 best = _copy(model)
-            checkpoint.core_seconds = before + total(time.process_time() - started)
-            if is_first():
-                checkpoint.save(model, best, optimizer, history)
+            checkpoint.core_seconds = before + time.process_time() - started
+            checkpoint.save(model, best, optimizer, history)
             shown = " ".join(f"{name[6:]} {row[name]:.3g}" for name in row if name.startswith("valid_"))
-            progress.set_postfix_str(shown, refresh=False)
+            bar.set_postfix_str(shown, refresh=False)
     return best, history
 
 
-def choose_observation(model: nn.Module, data: Any, config: "Config") -> History:
-    """Set the `observation` of a network to the best of 0, 0.1 ... 1 on valid; returns a row for each."""
-    history: History = []
-    for tenths in range(11):
-        model.observation.fill_(tenths / 10)
-        history.append({"step": 0, "observation": tenths / 10, **validate(model, data.batches("valid"), config)})
-    best = selected(history, config.select)
-    model.observation.fill_(best / 10)
-    return [row | {"selected": number == best} for number, row in enumerate(history)]
-
-
 def _train_steps(
-    model: nn.Module, batches: Iterator[Batch], steps: range, optimizer: Any, config: "Config", progress: Progress
+    network: nn.Module, batches: Iterator["Batch"], steps: range, optimizer: Any, config: "Config", bar: Any
 ) -> dict[str, float]:
-    """Some steps and, for each term, the mean over their utterances; FloatingPointError names the first not finite."""
+    """Take some steps; return each term's mean over utterances. FloatingPointError names the first that is not finite.
+
+    On a CPU every step is checked. A GPU is checked once, before validation, where it is waited for anyway: the steps
+    after the one that failed were skipped or are lost, but no checkpoint is.
+    """
     done, unchecked = [], []
     for step, batch in zip(steps, islice(batches, len(steps)), strict=True):
         rate = learning_rate(config, step / config.own_steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        done.append((train_step(model, batch, optimizer, config), len(batch.paths)))
-        unchecked.append((f"step {step}, learning rate {rate:.4g}", done[-1][0], batch.paths))
-        # A CPU tells at once. A GPU is asked when it is waited for anyway, before the validation: what it computes
-        # after a step that was left out is lost, at most `validate_every` steps, but no weight and no checkpoint.
+        terms = train_step(network, batch, optimizer, config)
+        done.append((terms, len(batch.labels)))
+        unchecked.append((f"step {step}, learning rate {rate:.4g}", terms, batch.paths))
         if not batch.noisy.is_cuda or step == steps[-1]:
             _check_finite(unchecked)
             unchecked.clear()
-        progress.update()
+        bar.update()
     return _means(done, "train")
 
 
 def _check_finite(steps: list[tuple[str, State, tuple[str, ...]]]) -> None:
-    """Raise FloatingPointError for the first of some steps with a term that is not finite: where, terms, utterances."""
+    """Raise FloatingPointError for the first of some (step, terms, utterances) with a term that is not finite."""
     finite = torch.stack([sum(terms.values()) for _, terms, _ in steps]).isfinite().tolist()
     if not all(finite):
         where, terms, paths = steps[finite.index(False)]

@@ -3,8 +3,6 @@
 Shapes: B utterances, C channels, T samples, F frames of the bottleneck.
 """
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,53 +19,26 @@ class ConvBlock(nn.Sequential):
         )
 
 
-class Decimate(nn.Module):
-    """Keep every other sample: (B, C, T) -> (B, C, T / 2)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x[..., ::2]
-
-
-class Join(nn.Module):
-    """Concatenate along the channels: (B, C, T), (B, C', T) -> (B, C + C', T)."""
-
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        return torch.cat([x, skip], dim=1)
-
-
 class Upsample(nn.Module):
     """Double the rate by linear interpolation; the first and the last sample are kept: (B, C, T) -> (B, C, 2 T).
 
     F.interpolate(mode="linear", align_corners=True) counts in single precision: off by 0.006 at 32,768 samples.
-
-    `part` is (first, total) where the input is a part of a longer signal, from sample `first` of `total` on: the new
-    samples then lie where they would in the whole, except next to the part's ends.
     """
 
-    part: tuple[int, int] | None = None
-
-    def weights(self, x: Tensor) -> Tensor:
-        """Weight of the right neighbour: (2, T + 1), one row for each of the two new samples between neighbours."""
-        steps = x.shape[-1]
-        return _interpolation_weights(*(self.part or (0, steps)), steps, x.device, x.dtype)
-
     def forward(self, x: Tensor) -> Tensor:
+        steps = x.shape[-1]
         padded = torch.cat([x[..., :1], x, x[..., -1:]], dim=-1)  # (B, C, T + 2)
         left, right = padded[..., :-1], padded[..., 1:]
-        between = torch.stack([torch.lerp(left, right, weight) for weight in self.weights(x)], dim=-1)
+        # New samples are (T - 1) / (2 T - 1) old ones apart. Two of them lie between the old samples i - 1 and i: the
+        # right one's weights are (T - i) / (2 T - 1) and (2 T - 1 - i) / (2 T - 1), the latter 0 before sample 0.
+        place, total = torch.arange(steps + 1, device=x.device, dtype=torch.float64), 2 * steps - 1
+        first, second = (((end - place) % total / total).to(x.dtype) for end in (steps, total))
+        between = torch.stack([torch.lerp(left, right, first), torch.lerp(left, right, second)], dim=-1)
         return between.flatten(-2)[..., 1:-1]  # (B, C, T + 1, 2) -> (B, C, 2 T)
 
 
-@functools.lru_cache(maxsize=64)
-def _interpolation_weights(first: int, total: int, steps: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    with torch.inference_mode(False):  # training uses the cached weights as well
-        position = torch.arange(2 * first - 1, 2 * (first + steps) + 1, device=device) * (total - 1)
-        weights = (position % (2 * total - 1)).double().div(2 * total - 1).to(dtype)
-        return weights.view(-1, 2).t().contiguous()
-
-
 class WaveUNet(nn.Module):
-    """Map a noisy wave to an enhanced wave and to the bottleneck that it passes through.
+    """Map a noisy waveform to an enhanced waveform and to the bottleneck between the two arms of the U.
 
     The defaults are the published sizes: 12 layers, each with 24 channels more than the one before, kernels of 15 on
     the way down and 5 on the way up; 10,132,802 parameters.
@@ -93,10 +64,8 @@ class WaveUNet(nn.Module):
         self.encoder = nn.ModuleList(
             ConvBlock(width_in, width, down_kernel) for width_in, width in zip([1, *widths], widths, strict=False)
         )
-        self.decimate = Decimate()
         self.middle = ConvBlock(widths[-1], widths[-1], down_kernel)
-        self.upsample = nn.ModuleList(Upsample() for _ in widths)
-        self.join = Join()
+        self.upsample = Upsample()
         self.decoder = nn.ModuleList(
             ConvBlock(deep + width, width, up_kernel) for deep, width in zip(arriving[::-1], widths[::-1], strict=True)
         )
@@ -114,16 +83,16 @@ class WaveUNet(nn.Module):
             bottleneck = bottleneck.unflatten(0, (batch, -1)).transpose(1, 2).flatten(2)  # (B, C, F)
         return enhanced.reshape(batch, 1, -1)[..., :length], bottleneck
 
-    def enhance(self, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """The U itself, on waves (B, 1, T) whose length is a multiple of the stride."""
-        hidden, skips = wave, []
+    def enhance(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """The U itself, on waveforms (B, 1, T) whose length is a multiple of the stride."""
+        hidden, skips = waveform, []
         for down in self.encoder:
             hidden = down(hidden)
             skips.append(hidden)
-            hidden = self.decimate(hidden)
+            hidden = hidden[..., ::2]  # (B, C, T) -> (B, C, T / 2)
         bottleneck = hidden = self.middle(hidden)  # (B, C, F)
-        for upsample, up in zip(self.upsample, self.decoder, strict=True):
-            hidden = up(self.join(upsample(hidden), skips.pop()))
-        joined = self.join(hidden, wave)
-        with torch.autocast(wave.device.type, enabled=False):  # a wave wants more than the eight bits of bfloat16
+        for up in self.decoder:
+            hidden = up(torch.cat([self.upsample(hidden), skips.pop()], dim=1))
+        joined = torch.cat([hidden, waveform], dim=1)
+        with torch.autocast(waveform.device.type, enabled=False):  # bfloat16 has eight bits, a waveform needs more
             return self.head(joined), bottleneck

@@ -1,1 +1,1 @@
-"""What everything stands on: whole files, checkpoints, processes, commands, a line of progress."""
+"""What everything else stands on: whole files, checkpoints, processes, progress."""

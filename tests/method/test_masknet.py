@@ -2,11 +2,10 @@ import pytest
 import torch
 from conftest import batch, network
 
-from jointlib.losses import SPECTRAL, TERMS, loss_terms, mimic, weighted_sum
+from jointlib.losses import SPECTRAL, TERMS, loss_terms, weighted_sum
 from jointlib.masknet import MaskNet
-from jointlib.strategies import JT, DualView, Observed
-from jointlib.tcn import Filterbank
-from jointlib.train import choose_observation, train_step
+from jointlib.strategies import JT
+from jointlib.train import train_step
 
 
 def passing(window: int = 320, hop: int = 160) -> MaskNet:
@@ -38,13 +37,7 @@ def test_the_level_is_kept():
     torch.testing.assert_close(net(0.01 * wave)[0], 0.01 * net(wave)[0])
 
 
-def test_two_waves_pass_filterbanks_of_their_own():
-    waves, one = torch.randn(3, 2, 1600), Filterbank(400, 160, 8)
-    both = Filterbank(400, 160, 8, channels=2)(waves)
-    torch.testing.assert_close(both, torch.cat([one(waves[:, :1]), one(waves[:, 1:])], dim=1))
-
-
-@pytest.mark.parametrize("name", ["mse", "snr", "si_sdr", "spectrum"])
+@pytest.mark.parametrize("name", sorted(TERMS))
 def test_every_term_is_least_for_clean_speech(name):
     clean = batch().clean
     noises = [clean + level * torch.randn(clean.shape) for level in (0.0, 0.001, 0.01, 0.1)]
@@ -52,17 +45,9 @@ def test_every_term_is_least_for_clean_speech(name):
     assert values == sorted(values)
 
 
-def test_snr_is_in_decibels_and_si_sdr_knows_no_scale():
+def test_snr_is_in_decibels():
     clean = torch.randn(4, 1, 16_000)
     assert TERMS["snr"](clean * 1.1, clean).item() == pytest.approx(-20, abs=1e-3)
-    noisy = clean + 0.1 * torch.randn(clean.shape)
-    assert TERMS["si_sdr"](3 * noisy, clean).item() == pytest.approx(TERMS["si_sdr"](noisy, clean).item(), abs=0.01)
-
-
-def test_mimic_trains_no_filterbank():
-    bank, wave = Filterbank(400, 160, 8), torch.randn(2, 1, 1600, requires_grad=True)
-    mimic(wave, torch.randn(2, 1, 1600), bank).backward()
-    assert bank.filters.weight.grad is None and wave.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1])
@@ -75,32 +60,12 @@ def test_the_front_end_is_protected_from_the_classification(share):
         terms["cross_entropy"].backward()
         gradients.append(model.frontend.analysis.weight.grad)
     free, protected = gradients
-    if share == 0:
-        assert protected is None
-    else:
-        torch.testing.assert_close(protected, share * free, rtol=1e-3, atol=1e-7)
-
-
-def test_the_dual_view_reads_the_noisy_wave_as_well():
-    model = DualView({"kind": "mask_net", "blocks": 1}, {"classes": 4}).eval()
-    enhanced, noisy = torch.randn(2, 2, 1, 3200).unbind(0)
-    read = model.classified(enhanced, noisy)
-    assert torch.equal(read[:, :1], enhanced) and torch.equal(read[:, 1:], noisy)
-
-
-def test_observation_is_chosen_on_validation():
-    config, model = network("observed")
-    assert isinstance(model, Observed)
-    data = type("Data", (), {"batches": lambda self, split: [batch()]})()
-    rows = choose_observation(model, data, config)
-    (chosen,) = [row for row in rows if row["selected"]]
-    assert len(rows) == 11 and model.observation.item() == pytest.approx(chosen["observation"])
-    assert chosen["valid_accuracy"] == max(row["valid_accuracy"] for row in rows)
+    torch.testing.assert_close(protected, share * free, rtol=1e-3, atol=1e-7)
 
 
 def test_a_named_loss_is_trained_and_the_papers_stays_the_papers():
-    config, model = network("jt", loss={"snr": 0.1, "spectrum": 10.0, "mimic": 1.0})
+    config, model = network("jt", loss={"snr": 0.1, "spectrum": 10.0})
     found = train_step(model, batch(), torch.optim.Adam(model.parameters(), fused=True), config)
-    assert {"mse", "snr", "spectrum", "mimic", "cross_entropy"} <= set(found)
+    assert {"mse", "snr", "spectrum", "cross_entropy"} <= set(found)
     terms = {"mse": torch.tensor(3.0), "snr": torch.tensor(99.0), "cross_entropy": torch.tensor(5.0)}
     assert weighted_sum(terms, 0.1).item() == pytest.approx(0.1 * 3 + 0.9 * 5)

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from jointlib.corpora.embedded.speech import speak
-from jointlib.metrics import quality, score, si_sdr
+from jointlib.metrics import quality, si_sdr
+from jointlib.runs.evaluate import score
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,11 @@ def test_what_cannot_be_computed_is_nan_with_its_reason(speech):
     assert "si_sdr: silent signal" in silent["failed"] and "pesq_wb: no speech is found in it" in silent["failed"]
     short = quality((speech[4000:5000], speech[4000:5000] + 0.01))
     assert np.isnan(short["stoi"]) and "stoi" in short["failed"]
+
+
+def test_waveforms_of_unequal_length_are_refused(speech):
+    with pytest.raises(ValueError, match="cut them to one length"):
+        quality((speech, speech[:-1]))
 
 
 def test_processes_keep_the_order(speech):

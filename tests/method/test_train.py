@@ -7,10 +7,9 @@ from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from jointlib.config import load_config
-from jointlib.corpora.batches import load_data
-from jointlib.fast.gpu import swap_for_gpu
+from jointlib.corpora.batches import Batch, load_data
 from jointlib.strategies import set_training
-from jointlib.train import Batch, _check_finite, build_optimizer, learning_rate, selected, train_step
+from jointlib.train import _check_finite, build_optimizer, learning_rate, selected, train_step
 
 
 def test_bfloat16_on_a_cpu_is_for_whoever_asks():
@@ -38,7 +37,7 @@ def test_a_step_asks_nothing_of_the_device():
     """Tensors without content, of which no number can be asked: where a GPU would be waited for, this raises."""
     with FakeTensorMode() as mode:
         config, model = network("jt", bf16=True)
-        model, optimizer = swap_for_gpu(set_training(model)), build_optimizer(model, config)
+        model, optimizer = set_training(model), build_optimizer(model, config)
         fake = Batch(*(mode.from_tensor(part) if isinstance(part, torch.Tensor) else part for part in batch()))
         for _ in range(2):
             terms = train_step(model, fake, optimizer, config)
