@@ -1,1 +1,1 @@
-"""The networks as a CPU, or a GPU, finds them faster: swaps of their layers, equal to the plain ones."""
+"""The TCN's layers as a CPU computes them faster, equal to the plain ones up to rounding."""
