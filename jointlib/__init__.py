@@ -1,20 +1,16 @@
-"""Joint training of speech enhancement and intent classification on the raw wave (Ali, Falavigna, Brutti 2022).
+"""Joint training of speech enhancement and intent classification on the raw waveform (Ali, Falavigna, Brutti 2022).
 
-The method is in files, everything else in rooms. Imports go one way, from left to right: audition, runs, corpora,
-config, the method, support; fast knows the method only, and runs swaps it in.
+The method is in files, everything else in rooms. Imports go one way, from left to right: audition, findings, runs,
+corpora, config, the method. fast knows the method only, and runs swaps it in; support stands by itself.
 """
 
-import signal
-import sys
+import os
 from pathlib import Path
 
-if (
-    "".join(sys.argv[:1]).rpartition("/")[2] in ("-m", "jointlib")
-    and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-):
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a command that is still being loaded ends at Ctrl-C without a word
-
 CHECKOUT = Path(__file__).resolve().parents[1]  # notebooks, Snakefile and published tables, unless this is a wheel
+_HERE = CHECKOUT if (CHECKOUT / "Snakefile").is_file() else "."  # site-packages is no place to write to
+# The project's folder: relative paths start here, data/ and results/ lie below it.
+ROOT = Path(os.environ.get("JOINTLIB_HOME") or _HERE).expanduser().resolve()
 SAMPLE_RATE = 16_000  # Hz, of everything inside the library
 SPLITS = ("train", "valid", "test")
 COLUMNS = ("path", "speakerId", "transcription", "action", "object", "location")  # of Fluent Speech Commands' CSVs

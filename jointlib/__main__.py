@@ -1,49 +1,136 @@
-"""``jointlib COMMAND ...``, or ``python -m jointlib COMMAND ...``: whatever can be done without a notebook."""
+"""``jointlib COMMAND ...``. A command imports what it needs itself, so that --help is quick."""
 
-import argparse
+import inspect
+import json
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import TypedDict
 
-from jointlib.support.command import command, command_line
-from jointlib.support.commit import commit
+import tyro
+from tyro.conf import DisallowNone, Positional, PositionalMetavarFromFieldName, PositionalRequiredArgs
 
-COMMANDS = {  # name: the module whose main(arguments) it is, and what it does
-    "doctor": ("jointlib.corpora.doctor", "examine speech and noise before anything is trained with them"),
-    "train": ("jointlib.runs.fit", "train and evaluate one run"),
-    "enhance": ("jointlib.runs.enhance", "enhance and classify audio files with a finished run"),
-    "export": ("jointlib.runs.export", "write a finished run as one file that needs torch alone"),
-    "report": ("jointlib.runs.report", "gather a profile's finished runs on one page"),
-}
+
+class Start(TypedDict, total=False):
+    profile: str
+    strategy: str
+
+
+commands = tyro.extras.SubcommandApp()
+
+
+@commands.command
+def train(*options: str) -> None:
+    """Train and evaluate one run, and print its folder. The defaults are those of the profile and the strategy.
+
+    Example: jointlib train --profile quick --strategy jt --alpha 0.5 --snr-db 0 5
+    """
+    from jointlib.config import Config, load_config
+
+    # Profile and strategy decide the defaults of the other options; what differs from these is overridden.
+    start, others = tyro.cli(Start, args=options, add_help=False, return_unknown_args=True)
+    plain, about = load_config(**start), inspect.getdoc(train)
+    given = tyro.cli(Config, prog="jointlib train", description=about, args=others, default=plain)
+    overrides = {name: value for name, value in given if value != getattr(plain, name)}
+
+    from jointlib.runs.fit import fit
+    from jointlib.support.ranks import is_first, together
+
+    with together():
+        folder = fit(load_config(**start, **overrides))
+        if is_first():
+            if remark := json.loads((folder / "metrics.json").read_text())["remark"]:
+                print(f"The classifier has learnt nothing: {remark}", file=sys.stderr)
+            print(folder)
+
+
+@commands.command
+def enhance(run: Path, input: Path, output: Path, strength: float = 1.0, overwrite: bool = False) -> None:
+    """Enhance and classify audio files with a finished run; the exit status is 1 if a file fails.
+
+    Example: jointlib enhance results/quick/runs/bn_alpha0.5_seed0 recordings enhanced --strength 0.7
+
+    Args:
+        run: folder of a finished run
+        input: an audio file, or a folder of them
+        output: folder for the enhanced files and predictions.csv; for a single file, OUT.wav
+        strength: 1: enhanced speech alone, 0: the input; in between the input is added back
+        overwrite: replace files that exist, but never an input
+    """
+    from jointlib.runs.enhance import enhance_files
+
+    failed = enhance_files(run, input, output, strength=strength, overwrite=overwrite)
+    raise SystemExit(f"{failed} file(s) failed; predictions.csv says why" if failed else 0)
+
+
+@commands.command
+def doctor(path: Positional[Path | None] = None, profile: str | None = None) -> None:
+    """List everything that is wrong or odd about speech and noise; the exit status is 1 if there are errors.
+
+    Example: jointlib doctor --profile mine.yaml
+
+    Args:
+        path: speech in the layout of Fluent Speech Commands, or noise in that of MS-SNSD
+        profile: or the name or file of a profile, for everything that it is trained on
+    """
+    if (path is None) == (profile is None):
+        raise ValueError("jointlib doctor examines either a PATH or a --profile")
+    from jointlib.config import load_config
+    from jointlib.corpora.doctor import examine, examine_profile
+
+    found = examine(path) if profile is None else examine_profile(load_config(profile))
+    print(*found, sep="\n\n")
+    raise SystemExit(int(any(diagnosis.errors for diagnosis in found)))
+
+
+@commands.command(name="export")
+def export_run(run: Path, output: Path) -> None:
+    """Write a finished run as TorchScript, which needs torch alone, after comparing the two.
+
+    Example: jointlib export results/quick/runs/bn_alpha0.5_seed0 bn.pt
+
+    Args:
+        run: folder of a finished run
+        output: file to write; OUTPUT.json beside it says how to use it
+    """
+    from jointlib.runs.export import export
+    from jointlib.runs.run import load_plain_run
+
+    print(f"{output}, {export(load_plain_run(run), output)}")
+
+
+@commands.command
+def report(profile: str = "quick") -> None:
+    """Gather a profile's finished runs on one page, and print its path.
+
+    Example: jointlib report --profile beyond
+
+    Args:
+        profile: name of a profile, or path of a YAML file
+    """
+    from jointlib.findings.report import write_report
+
+    print(write_report({"PROFILE": profile}))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Hand the arguments on to a command. Only its own module is loaded, and torch with it, before it begins."""
-    given = sys.argv[1:] if arguments is None else arguments
-    module, _ = COMMANDS.get(given[0] if given else "", (None, None))
-    import_module(module).main(given[1:]) if module else _overview(given)
-
-
-class _Version(argparse.Action):
-    """Print version and, where known, commit; git is asked only then."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        made_of = commit()
-        print(f"jointlib {version('jointlib')}" + (f", commit {made_of}" if made_of else ""))
-        parser.exit()
-
-
-@command
-def _overview(arguments: Sequence[str] | None = None) -> None:
-    """--help, --version, or an error."""
-    listed = "\n".join(f"  {name:<10}{does}" for name, (_, does) in COMMANDS.items())
-    epilog = f"commands:\n{listed}\n\njointlib COMMAND --help has its options, their defaults and an example."
-    parser = command_line("", "Joint training of speech enhancement and intent classification.", epilog)
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below, then its arguments")
-    parser.add_argument("--version", action=_Version, nargs=0, help="print version and, where known, commit")
-    parser.parse_args(arguments)
+    """Run a command. Errors that files, values and the machine cause are a line; others keep their traceback."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        if given == ["--version"]:
+            print(f"jointlib {version('jointlib')}")
+        elif given[:1] == ["train"]:  # its options are the fields of Config
+            train(*given[1:])
+        else:
+            about = "Joint training of speech enhancement and intent classification. --version prints the version."
+            style = (PositionalRequiredArgs, PositionalMetavarFromFieldName, DisallowNone)
+            commands.cli(prog="jointlib", description=about, args=given, config=style)
+    except KeyboardInterrupt:
+        print("Interrupted; what was finished is kept", file=sys.stderr)
+        raise SystemExit(130) from None
+    except (ArithmeticError, MemoryError, OSError, RuntimeError, ValueError) as error:
+        raise SystemExit(f"{type(error).__name__}: {str(error) or 'not enough memory'}") from error
 
 
 if __name__ == "__main__":

@@ -1,114 +1,114 @@
-"""The parameters of one experiment. A value that cannot be is an error at once."""
+"""The parameters of one experiment. A value that is impossible is an error at once."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from tyro.conf import Suppress
 
-from jointlib import SAMPLE_RATE
-from jointlib.config.embedded import EmbeddedCorpus
-from jointlib.config.places import ROOT
-from jointlib.config.values import (
-    ClipSeconds,
-    ConfigError,
-    Doublings,
-    Names,
-    NotNegative,
-    Numbers,
-    Positive,
-    Processors,
-    Seed,
-    Share,
-    Steps,
-    Width,
-    Window,
-    in_words,
-    several,
-    up_to,
-    without,
-)
+from jointlib import ROOT, SAMPLE_RATE, SPLITS
+from jointlib.config.values import Parameters, Share, several
 from jointlib.losses import TERMS
-from jointlib.strategies import FRONTENDS, INITS, JT, STRATEGIES, Classifier, Strategy, trainings
+from jointlib.strategies import FRONTENDS, INITS, JT, STRATEGIES, Classifier, Strategy, parents, trainings
 
-__all__ = ["Config", "ignored"]
 StrategyName = Literal[tuple(STRATEGIES)]
+Blocks = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
+Weights = Annotated[dict[Literal[tuple(TERMS)], NonNegativeFloat], Field(min_length=1)]
+PerSplit = Annotated[dict[Literal[SPLITS], PositiveInt], Field(min_length=3)]
+PerNoise = Annotated[dict[Literal["train", "test"], PositiveInt], Field(min_length=2)]
+WordsPerMinute = Annotated[int, Field(ge=80, le=450)]  # the limits of espeak-ng
+VOICES = {"train": 240, "valid": 80, "test": 80}  # of the embedded corpus: accents times voice shapes
 
 
-class Config(BaseModel):
-    """All parameters of one run. The defaults are the published sizes; what the paper leaves open is marked (open)."""
+class EmbeddedCorpus(Parameters):
+    """The size of a synthetic corpus. The defaults are the size of Fluent Speech Commands."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    utterances: PerSplit = Field({"train": 23_132, "valid": 3_118, "test": 3_793})
+    speakers: PerSplit = Field({"train": 77, "valid": 10, "test": 10})
+    phrasings: PositiveInt = 8  # wordings of each of the 31 intents, at most 8
+    phrasings_of_test_only: NonNegativeInt = 0  # further wordings, of the test split alone
+    words_per_minute: tuple[WordsPerMinute, WordsPerMinute] = (150, 220)  # slowest and fastest speaker
+    noise_files: PerNoise = Field({"train": 12, "test": 5})  # of each type
+    noise_seconds: PositiveFloat = 20.0  # length of a noise file
+    seed: NonNegativeInt = 0
 
-    profile: str = Field(exclude=True)  # exclude: what does not decide a run's numbers
+    @model_validator(mode="after")
+    def _can_be_synthesised(self) -> "EmbeddedCorpus":
+        if (wanted := self.phrasings + self.phrasings_of_test_only) > 8:
+            raise ValueError(f"phrasings and phrasings_of_test_only: {wanted} wordings asked for, there are 8")
+        for split, wanted in self.speakers.items():
+            if wanted > VOICES[split]:
+                raise ValueError(f"speakers: {wanted} wanted for {split}, there are {VOICES[split]} voices")
+        return self
+
+
+class Config(Parameters):
+    """All parameters of one run. The defaults are the published sizes; what the paper leaves open is marked (open).
+
+    The comment behind a field is its help in ``jointlib train --help``. A field with ``exclude`` does not affect a
+    run's numbers; the command line does not offer a field that is ``Suppress``.
+    """
+
+    profile: str = Field(exclude=True)  # name of a profile, or path of a YAML file
     strategy: StrategyName = "jt"
-    alpha: Share = 0.5  # weight of enhancement in the loss; strategies with a weight of their own ignore it
-    seed: Seed = 0
-    init: Literal[INITS] = "scratch"  # what starts from a separately trained run, see `strategies.parents`
+    alpha: Share = 0.5  # weight of enhancement in the loss, 0 to 1; ignored where the strategy has its own
+    seed: NonNegativeInt = 0  # of the weights and of the order of utterances
+    init: Literal[INITS] = "scratch"  # pretrained: JT and cascade_enhanced start from a trained classifier
 
-    corpus: str = "data/fluent_speech_commands_dataset"
+    corpus: str = "data/fluent_speech_commands_dataset"  # speech in the layout of Fluent Speech Commands
     noise: str = "data/MS-SNSD"  # holds noise_train and noise_test
-    embedded: EmbeddedCorpus | None = None  # written to `corpus`'s parent when missing
-    clip_seconds: ClipSeconds = 4.0  # utterances are cut or zero-padded to this
+    embedded: Suppress[EmbeddedCorpus | None] = None  # a synthetic corpus, written beside `corpus` if it is missing
+    clip_seconds: Annotated[PositiveFloat, Field(le=600)] = 4.0  # utterances are cut or zero-padded to this
 
-    snr_db: Numbers = (0, 5, 10, 15, 20)  # (open) MS-SNSD's own configuration
-    snr_db_test: Numbers | None = None  # None: the same
-    mixer: Literal["exact", "ms_snsd"] = "exact"  # (open)
-    noise_types_train: Names | None = None  # (open) None: all there are; valid uses train's
-    noise_types_test: Names | None = None
-    fresh_noise: bool = True  # (open) draw train's noise anew for every pass over the utterances
-    contamination_seed: Seed = 0
+    snr_db: several(float) = (0, 5, 10, 15, 20)  # (open) the default is MS-SNSD's
+    snr_db_test: several(float) | None = None  # of the test split; None: the same
+    mixer: Literal["exact", "ms_snsd"] = "exact"  # (open) scale the noise exactly, or as MS-SNSD's script does
+    noise_types_train: several(str) | None = None  # (open) None: all; validation uses the types of training
+    noise_types_test: several(str) | None = None  # (open) None: all
+    fresh_noise: bool = True  # (open) draw the noise of training anew in each epoch
+    contamination_seed: NonNegativeInt = 0  # of each utterance's noise and SNR
 
     frontend: Literal[tuple(FRONTENDS)] | None = None  # None: the strategy's own, in the paper wave_u_net
-    frontend_layers: Doublings = 12  # of the Wave-U-Net, and the next two
-    frontend_channels: up_to(128) = 24
-    frontend_chunk: up_to(2**20) | None = None  # samples; 16384 enhances in separate chunks
-    mask_filters: tuple[Window, Window] = (320, 160)  # of the mask_net: window and hop in samples
-    mask_blocks: tuple[Width, Width, Doublings, Doublings] = (64, 128, 1, 6)  # channels, hidden, repeats, blocks
-    tcn_channels: Width = 64
-    tcn_hidden: Width = 128
-    tcn_repeats: Doublings = 2
-    tcn_blocks: Doublings = 5
-    stem: tuple[Window, Window, Width] | None = None  # (window, hop, bands) in samples, of a classifier on the wave
-    mix_channels: up_to(256) = 64  # (open) width of BN-Mix's convolution
+    frontend_layers: PositiveInt = 12  # of the Wave-U-Net
+    frontend_channels: PositiveInt = 24  # of the Wave-U-Net: each layer adds as many
+    frontend_chunk: PositiveInt | None = None  # samples; 16384: the Wave-U-Net enhances in separate chunks
+    mask_filters: tuple[PositiveInt, PositiveInt] = (320, 160)  # of the mask_net: window and hop in samples
+    mask_blocks: Blocks = (64, 128, 1, 6)  # of the mask_net: channels, hidden channels, repeats, blocks in each
+    tcn_channels: PositiveInt = 64  # of the classifier, as the next three
+    tcn_hidden: PositiveInt = 128  # channels inside a block
+    tcn_repeats: PositiveInt = 2
+    tcn_blocks: PositiveInt = 5  # in each repeat
+    stem: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None  # filterbank on a waveform: window, hop, bands
+    mix_channels: PositiveInt = 64  # (open) of BN-Mix's convolution
 
-    loss: Annotated[dict[Literal[tuple(TERMS)], NotNegative], Field(min_length=1)] | None = None  # weights of the
-    # enhancement's terms; None: the strategy's own, in the paper {mse: 1}
-    gradient: Share | None = None  # of the classification, that reaches the front-end; None: the strategy's own
-    train_input: Literal["clean", "noisy"] | None = None  # None: the strategy's own
-    test_input: Literal["clean", "noisy"] | None = None
+    loss: Weights | None = None  # weights of the enhancement's terms; None: the strategy's own, in the paper mse 1
+    gradient: Share | None = None  # share of the classification's gradient that reaches the front-end, 0 to 1
     optimizer: Literal["adam", "adamw"] = "adam"  # (open)
-    learning_rate: Positive = 1e-3  # (open)
-    weight_decay: NotNegative = 0.0
+    learning_rate: PositiveFloat = 1e-3  # (open)
+    weight_decay: NonNegativeFloat = 0.0
     schedule: Literal["constant", "cosine"] = "constant"  # (open) cosine: a warm-up, then a decay to zero
-    clip_norm: Positive = 5.0  # of the gradient
-    batch_size: Width = 32  # (open)
-    steps: Steps = 145_000  # (open) of the optimiser, in all trainings that a run is made of, which share them
-    # equally; about 200 passes over Fluent Speech Commands
-    validate_every: Steps = 725  # (open) steps; a checkpoint is written each time
-    patience: Steps = 20  # (open) validations in a row without a better one end the training
-    select: Literal["accuracy", "loss"] = "accuracy"  # (open) what makes a validation the best
-    device: str = Field("auto", exclude=True)  # the GPU if there is one; cpu, cuda, cuda:1
-    bf16: bool | None = None  # autocast to bfloat16 in training; None: on a GPU
-    checkpointing: bool = Field(False, exclude=True)  # of the classifier: less memory and more time, the same numbers
-    speech_memory_gb: Positive | None = Field(None, exclude=True)  # larger speech is left in its file and read batch by
-    # batch, one ahead of training, the same numbers; None: on the device, or on a CPU mapped into memory
-    threads: Processors | None = None  # of torch; a number makes CPU runs repeat to the last bit
-    metric_workers: Processors | None = Field(None, exclude=True)  # processes that score speech; None: one per core
+    clip_norm: PositiveFloat = 5.0  # largest norm of the gradient
+    batch_size: PositiveInt = 32  # (open) utterances
+    steps: PositiveInt = 145_000  # (open) of the optimiser, shared equally by all trainings that make up a run
+    validate_every: PositiveInt = 725  # (open) steps; a checkpoint is written each time
+    patience: PositiveInt = 20  # (open) training ends after so many validations in a row without improvement
+    select: Literal["accuracy", "loss"] = "accuracy"  # (open) of the validation, which chooses the weights
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", exclude=True)  # auto: the GPU if there is one
+    bf16: bool | None = None  # train under bfloat16 autocast; None: on a GPU
+    compile: bool = Field(False, exclude=True)  # torch.compile of the networks: minutes at the first step
+    checkpointing: bool = Field(False, exclude=True)  # of the residual blocks' activations: less memory, more time
+    threads: PositiveInt | None = None  # of torch; a number makes CPU runs repeat to the last bit
+    metric_workers: PositiveInt | None = Field(None, exclude=True)  # processes that score speech; None: one per core
+    results: str = Field("results", exclude=True)  # folder
 
-    strategies: Annotated[tuple[StrategyName, ...], several, Field(min_length=1, exclude=True)] = tuple(STRATEGIES)
-    alphas: Annotated[tuple[Share, ...], several, Field(min_length=1, exclude=True)] = (0.0, 0.1, 0.5, 0.9)  # the grid
-    seeds: Annotated[tuple[Seed, ...], several, Field(min_length=1, exclude=True)] = (0,)
-    results: str = Field("results", exclude=True)
-    variant: str = Field("", exclude=True)  # what differs from the profile, NAME=VALUE by commas; `load_config` sets it
-
-    def __init__(self, **values: Any):
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise ConfigError("; ".join(_told(entry) for entry in error.errors()[:5])) from None
+    # What a grid consists of, and what differs from the profile, NAME=VALUE by commas, which `load_config` sets.
+    strategies: Suppress[several(StrategyName)] = Field(tuple(STRATEGIES), exclude=True)
+    alphas: Suppress[several(Share)] = Field((0.0, 0.1, 0.5, 0.9), exclude=True)
+    seeds: Suppress[several(NonNegativeInt)] = Field((0,), exclude=True)
+    variant: Suppress[str] = Field("", exclude=True)
 
     @property
     def run_name(self) -> str:
@@ -127,19 +127,13 @@ class Config(BaseModel):
         return self.folder / self.variant
 
     @property
-    def synthesises_noise(self) -> bool:
-        """Whether the noise is that of the embedded corpus; speech of it can also be mixed with the user's own."""
-        beside = (ROOT / self.corpus).parent / "MS-SNSD"
-        return self.embedded is not None and (ROOT / self.noise).resolve() == beside.resolve()
-
-    @property
     def clip_samples(self) -> int:
         """Length of a clip at 16 kHz."""
         return round(self.clip_seconds * SAMPLE_RATE)
 
     @property
     def own_steps(self) -> int:
-        """The steps of this run's own training: what it starts from has had the others."""
+        """Steps of this run's own training; the runs that it starts from have had their share."""
         return max(1, self.steps // len(trainings(self.strategy, self.init)))
 
     @property
@@ -149,34 +143,26 @@ class Config(BaseModel):
 
     @property
     def enhancement_loss(self) -> Mapping[str, float]:
-        """The weights of the enhancement's terms in the loss."""
+        """Weights of the enhancement's terms in the loss."""
         return self.loss or STRATEGIES[self.strategy].loss
 
     @property
     def trained_on(self) -> str:
-        """The wave that the network is trained and validated on: clean or noisy."""
-        return self.train_input or STRATEGIES[self.strategy].train_input
+        """The network's input in training and validation: clean or noisy."""
+        return STRATEGIES[self.strategy].train_input
 
     @property
     def tested_on(self) -> str:
-        """The wave that the network is tested on: clean or noisy."""
-        return self.test_input or STRATEGIES[self.strategy].test_input
+        """The network's input in the test: clean or noisy."""
+        return STRATEGIES[self.strategy].test_input
 
     @property
     def torch_device(self) -> torch.device:
-        """The device asked for; auto is the GPU if there is one. ConfigError: there is one that torch cannot use."""
-        usable = torch.cuda.is_available()
-        if self.device == "auto" and not usable and torch.cuda.device_count():  # NVML counts them without CUDA
-            try:
-                torch.cuda.init()
-                reason = "torch does not say why"
-            except RuntimeError as error:
-                reason = str(error).partition("\n")[0]
-            raise ConfigError(
-                f"device='auto': there is a GPU that torch cannot use ({reason}); device=cpu does without"
-            )
-        auto = "cuda" if usable else "cpu"
-        return torch.device(auto if self.device == "auto" else self.device)
+        """The device asked for; auto is the GPU if there is one. RuntimeError: torch cannot use it, and says why."""
+        auto = "cuda" if torch.cuda.device_count() else "cpu"  # a GPU that CUDA cannot use is an error, not a CPU
+        device = torch.device(auto if self.device == "auto" else self.device)
+        torch.empty(0, device=device)
+        return device
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with other values, checked."""
@@ -184,67 +170,30 @@ class Config(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_what_the_strategy_ignores(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """An alpha, a start, a front-end, a loss or a share of the gradient that changes nothing makes no other run."""
+    def _reset_what_the_strategy_ignores(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Reset parameters that the strategy ignores, so that they do not make a second run of the same numbers."""
         row = STRATEGIES.get(str(values.get("strategy", "jt")))
-        if row is None or values.get("init", "scratch") not in INITS or not isinstance(values.get("variant", ""), str):
-            return values  # to be refused
-        meant = ignored(row)
-        own = {} if row.alpha is None else {"alpha": row.alpha}
-        return values | own | meant | {"variant": without(values.get("variant", ""), meant)}
-
-    @field_validator("device")
-    @classmethod
-    def _there_is_such_a_device(cls, name: str) -> str:
-        form = re.fullmatch(r"auto|cpu|cuda(?::(\d{1,3}))?", name)
-        if form is None:
-            raise ValueError("must be auto, cpu or cuda")
-        seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if name.startswith("cuda") and int(form[1] or 0) >= seen:
-            raise ValueError(f"torch sees {seen or 'no'} GPU here; auto takes the first, or the CPU if there is none")
-        return name
-
-    @field_validator("profile", "variant")
-    @classmethod
-    def _results_stay_in_their_folder(cls, name: str) -> str:
-        if name in (".", "..") or {"/", "\0"} & set(name):
-            raise ValueError("must be a name that a folder can have")
-        return name
+        if row is None or values.get("init", "scratch") not in INITS:
+            return values  # refused later
+        reset = ignored(row)
+        return values | reset | {"variant": without(values.get("variant", ""), reset)}
 
     @model_validator(mode="after")
-    def _a_batch_fits(self) -> "Config":
-        if (samples := self.batch_size * self.clip_samples) > 2**28:  # a gigabyte, and again for each channel
-            both = f"batch_size={self.batch_size}, clip_seconds={self.clip_seconds:g}"
-            raise ValueError(f"{both}: together {samples:,} samples, must be at most {2**28:,}")
-        return self
-
-    @model_validator(mode="after")
-    def _loss_has_a_filterbank_to_mimic(self) -> "Config":
-        network = STRATEGIES[self.strategy].network
-        if "mimic" in self.enhancement_loss and not (self.stem and network.waves == 1):
-            raise ValueError(
-                f"loss: mimic needs a stem, and a back-end that classifies a wave; {self.strategy} lacks one"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _hop_divides_half_the_window(self) -> "Config":
-        window, hop = self.mask_filters
+    def _sizes_fit(self) -> "Config":
+        """The front-ends check the same when they are built, which is after hours of the runs that they start from."""
+        (window, hop), chunk, stride = self.mask_filters, self.frontend_chunk, 2**self.frontend_layers
         if window % (2 * hop):
             raise ValueError(f"mask_filters={self.mask_filters}: the hop must divide half the window")
-        return self
-
-    @model_validator(mode="after")
-    def _chunks_hold_whole_frames(self) -> "Config":
-        chunk, stride = self.frontend_chunk, 2**self.frontend_layers
         if chunk is not None and chunk % stride:
             raise ValueError(f"frontend_chunk={chunk}: must be a multiple of {stride}, 2 ** frontend_layers")
         return self
 
 
 def ignored(row: Strategy) -> dict[str, Any]:
-    """The parameters that mean nothing to a strategy, at the value that its runs have."""
-    found: dict[str, Any] = {} if row.pretrained else {"init": "scratch"}
+    """The parameters that a strategy ignores, with the value that its runs have."""
+    found: dict[str, Any] = {} if row.alpha is None else {"alpha": row.alpha}
+    if not row.pretrained:
+        found["init"] = "scratch"
     if not issubclass(row.network, JT):
         found["gradient"] = None
     if row.network is Classifier:
@@ -252,6 +201,39 @@ def ignored(row: Strategy) -> dict[str, Any]:
     return found
 
 
-def _told(error: dict[str, Any]) -> str:
-    owner = Config if len(error["loc"]) == 1 else EmbeddedCorpus
-    return in_words(error, owner.model_fields)
+def without(variant: str, names: Collection[str]) -> str:
+    """A variant (NAME=VALUE,NAME=VALUE) without some of its parameters."""
+    return ",".join(part for part in variant.split(",") if part.partition("=")[0] not in names)
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What decides a run's numbers, as plain JSON values."""
+    return config.model_dump(mode="json")
+
+
+def parent_of(config: Config, strategy: str) -> Config:
+    """The run that one of this run's parts is taken from: another strategy, from scratch, its share of the steps."""
+    made_of, shares = (len(trainings(*row)) for row in ((config.strategy, config.init), (strategy, "scratch")))
+    steps = config.steps if shares == made_of else max(1, config.steps // made_of) * shares
+    variant = without(config.variant, ("init",) if steps == config.steps else ("init", "steps"))
+    if steps != config.steps:
+        variant = ",".join(sorted([*filter(None, variant.split(",")), f"steps={steps}"]))
+    return config.replace(strategy=strategy, init="scratch", steps=steps, variant=variant)
+
+
+def origins(config: Config) -> list[Config]:
+    """The runs that a run's parts are taken from."""
+    wanted = parents(STRATEGIES[config.strategy], config.init)
+    return [parent_of(config, name) for name in sorted(set(wanted.values()))]
+
+
+def grid(profile: Config) -> dict[str, Config]:
+    """Every run of a profile by its name, and every run that one of them starts from."""
+    left = [
+        profile.replace(strategy=name, alpha=alpha, seed=seed)
+        for seed, name in product(profile.seeds, profile.strategies)
+        for alpha in (profile.alphas if STRATEGIES[name].alpha is None else [STRATEGIES[name].alpha])
+    ]
+    for cell in left:  # those that are added have their turn, too
+        left += origins(cell)
+    return {cell.run_name: cell for cell in left}

@@ -1,0 +1,186 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from jointlib.config import PROFILES, Config, ConfigError, from_notebook, grid, identity, load_config, parent_of
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_loads(profile):
+    config = load_config(profile)
+    assert config.profile == profile and config.variant == ""
+    assert set(config.strategies) <= {cell.strategy for cell in grid(config).values()}
+
+
+def test_the_published_sizes_are_the_default():
+    for profile in ("full", "fsc"):
+        config = load_config(profile)
+        assert (config.frontend_layers, config.frontend_channels, config.stem) == (12, 24, None)
+        assert config.alphas == (0, 0.1, 0.5, 0.9)
+    assert load_config("quick").stem is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"steps": "many"}, "steps='many': must be a valid integer"),
+        ({"steps": 2.5}, "steps=2.5: must be a valid integer"),
+        ({"steps": None}, "steps=None: must be a valid integer"),
+        ({"learning_rate": -1e-3}, "learning_rate=-0.001: must be greater than 0"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan: must be a finite number"),
+        ({"alphas": [0.5, 1.1]}, "alphas.1=1.1: must be less than or equal to 1"),
+        ({"clip_seconds": 4000}, "clip_seconds=4000: must be less than or equal to 600"),  # milliseconds
+        ({"snr_db": []}, "snr_db=[]: Value should have at least 1 item"),
+        ({"stem": [400, 160]}, "stem.2=[400, 160]: Field required"),
+        ({"frontend_chunk": 1000}, "frontend_chunk=1000: must be a multiple of 32"),
+        ({"mask_filters": [320, 100]}, "mask_filters=(320, 100): the hop must divide half the window"),
+        ({"device": "mps"}, "device='mps': String should match pattern"),
+        ({"learning_rte": 1}, "unknown parameter 'learning_rte': did you mean 'learning_rate'"),
+        ({"strategy": "jit"}, "strategy='jit': must be 'classifier_clean', "),
+        ({"strategy": "enhancement", "init": "somehow"}, "init='somehow': must be 'scratch' or 'pretrained'"),
+        ({"profile": "smok"}, "unknown profile 'smok': did you mean 'smoke'"),
+        ({"embedded": {"speaker": {}}}, "unknown parameter 'speaker': did you mean 'speakers'"),
+        ({"embedded": {"speakers": {"train": 9, "valid": 81, "test": 9}}}, "81 wanted for valid, there are 80 voices"),
+        ({"embedded": {"phrasings": 8, "phrasings_of_test_only": 1}}, "9 wordings asked for, there are 8"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_its_parameter_and_what_would_be_right(given, told):
+    with pytest.raises(ConfigError) as caught:
+        load_config(**{"profile": "smoke"} | given)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("- 1\n- 2", "mine.yaml: expected lines of NAME: VALUE, found list"),
+        ("a: [1,", "mine.yaml: not readable as YAML"),
+        ("corpus: \udcff", "mine.yaml: not readable as YAML"),
+        ("corpus: !!python/object/apply:os.system ['touch planted']", "mine.yaml: not readable as YAML"),
+        ("base: quickly", "mine.yaml: base: unknown profile 'quickly': did you mean 'quick'"),
+        ("base: mine.yaml", "mine.yaml: base: mine.yaml leads back to itself"),
+        ("base: smoke\nstepz: 3", "profile mine.yaml: unknown parameter 'stepz': did you mean 'steps'"),
+        ("base: smoke\nsteps: many", "profile mine.yaml: steps='many': must be a valid integer"),
+        ("steps: 1\nalpha: 0.5\nsteps: 2", "mine.yaml: steps is given twice"),
+    ],
+)
+def test_a_profile_that_cannot_be_read_is_named(content, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(ConfigError) as caught:
+        load_config("mine.yaml")
+    assert told in str(caught.value) and not Path("planted").exists()
+
+
+def test_a_profile_builds_on_its_base(tmp_path):
+    (tmp_path / "one.yaml").write_text(f"base: {tmp_path / 'two.yaml'}\nsteps: 3\nlearning_rate: 1e-3\n")
+    (tmp_path / "two.yaml").write_text("base: smoke\nsteps: 4\nalpha: 0.9\ncorpus: mine\n")
+    config, smoke = load_config(tmp_path / "one.yaml"), load_config("smoke")
+    assert (config.profile, config.steps, config.alpha, config.learning_rate) == ("one", 3, 0.9, 0.001)
+    assert config.tcn_hidden == smoke.tcn_hidden and config.embedded is None and config.variant == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ({"learning_rate": "1e-3"}, 0.001),  # as YAML reads it
+        ({"clip_seconds": 3}, 3.0),
+        ({"snr_db": 5}, (5,)),
+        ({"noise_types_test": "Babble"}, ("Babble",)),
+    ],
+)
+def test_values_take_their_fields_type(given, value):
+    (name,) = given
+    assert getattr(load_config("full", **given), name) == value
+
+
+def test_naming_a_corpus_means_that_one():
+    assert load_config("quick").embedded is not None
+    assert load_config("quick", corpus="somewhere").embedded is None
+
+
+def test_a_gpu_that_torch_cannot_use_is_no_silent_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # the driver counts it
+    if not torch.cuda.is_available():
+        with pytest.raises((RuntimeError, AssertionError)):
+            _ = load_config("smoke").torch_device
+    assert load_config("smoke", device="cpu").torch_device.type == "cpu"
+
+
+def test_notebook_scope():
+    scope = {"PROFILE": "smoke", "ALPHA": 0.9, "SNR_DB": [5], "UTTERANCE": 3, "helper": print}
+    config = from_notebook(scope, own=("UTTERANCE",))
+    assert (config.alpha, config.snr_db) == (0.9, (5,))
+    assert from_notebook({"PROFILE": "quick", "INIT": None}).init == "pretrained"
+    assert from_notebook({"PROFILE": "quick", "STEM": None}).stem is None
+    with pytest.raises(ConfigError, match="'UTTERANCE'"):
+        from_notebook(scope)
+    with pytest.raises(ConfigError, match="written in capitals: ALPHA"):
+        from_notebook({"PROFILE": "smoke", "alpha": 0.9})
+
+
+@pytest.mark.parametrize("meant", ["STRATEGY", "UTTERANCE", "SNR_DB_TEST"])
+def test_a_near_miss_of_a_notebooks_parameter_is_told_in_capitals(meant):
+    given = {"PROFILE": "smoke", "UTTERANCE": 0, f"{meant[:-1]}E{meant[-1]}": 1}
+    with pytest.raises(ConfigError, match=f"unknown parameter '{meant[:-1]}E.': did you mean '{meant}'"):
+        from_notebook(given, own=("UTTERANCE",))
+
+
+def test_what_later_cells_bind_is_no_parameter_in_a_second_run():
+    bound = {"SAMPLE_RATE": 16_000, "HTML": object, "noise": object(), "corpus": object(), "_": [object()]}
+    assert from_notebook({"PROFILE": "smoke", "SNR_DB": [5]} | bound).snr_db == (5.0,)
+
+
+@pytest.mark.parametrize("value", [np.float64(0.5), range(3), [np.zeros(1)], print])
+def test_notebooks_take_values_that_are_written_out(value):
+    with pytest.raises(ConfigError, match="SNR_DB: write the value out"):
+        from_notebook({"PROFILE": "smoke", "SNR_DB": value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "variant"),
+    [
+        ({"init": "pretrained", "steps": 5}, "init=pretrained,steps=5"),
+        ({"snr_db": [0, 5.5]}, "snr_db=0+5.5"),
+        ({"stem": (400, 160, 64)}, "stem=400+160+64"),
+        ({"corpus": "data/fluent_speech_commands_dataset"}, "embedded=None"),
+    ],
+)
+def test_run_names_say_what_differs_from_the_profile(changes, variant):
+    changed = load_config("full", strategy="jt", **changes)
+    assert changed.run_name.startswith("jt_alpha0.5_seed0_") and variant in changed.run_name
+
+
+def test_run_names_are_those_of_folders_and_tell_paths_apart():
+    names = [load_config("smoke", noise=f"/data/{place}/noise sets/mine").variant for place in ("one", "two")]
+    assert names[0] != names[1] and all("/" not in name and " " not in name for name in names)
+    names = [name for name in Config.model_fields if name.startswith(("tcn", "frontend_ch", "mix_", "batch", "steps"))]
+    many = dict.fromkeys([*names, "validate_every", "contamination_seed", "patience", "threads"], 1024)
+    with pytest.raises(ConfigError, match=r"13 overrides make too long a name.*write a profile"):
+        load_config("smoke", **many)
+
+
+def test_plain_run_names():
+    assert load_config("smoke", alpha=0.9, seed=3).run_name == "jt_alpha0.9_seed3"
+    assert load_config("smoke", strategy="enhancement").run_name == "enhancement_seed0"
+    changed = load_config("full", init="pretrained", steps=15, strategy="cascade_enhanced")  # of three trainings
+    assert parent_of(changed, "enhancement").run_name == "enhancement_seed0_steps=5"
+    assert load_config("quick", strategy="jt", init="scratch").run_name == "jt_alpha0.5_seed0_init=scratch"
+
+
+def test_what_a_strategy_ignores_makes_no_other_run():
+    plain = load_config("full", strategy="enhancement")
+    assert identity(load_config("full", strategy="enhancement", init="pretrained", alpha=0.3)) == identity(plain)
+    assert load_config("full", strategy="enhancement", init="pretrained").run_name == plain.run_name
+    changes = {"frontend": "mask_net", "loss": {"snr": 1.0}, "gradient": 0.5}
+    assert load_config("full", strategy="classifier_noisy", **changes).run_name == "classifier_noisy_seed0"
+    assert load_config("full", strategy="jt", gradient=0.5).run_name == "jt_alpha0.5_seed0_gradient=0.5"
+    assert load_config("full", strategy="bn", gradient=0.5).run_name == "bn_alpha0.5_seed0"
+
+
+def test_where_a_run_is_made_does_not_make_it_another():
+    assert identity(load_config("smoke")) == identity(load_config("smoke", device="cpu", results="elsewhere"))
+    assert identity(load_config("smoke")) != identity(load_config("smoke", learning_rate=0.5))
+    assert identity(Config(**identity(load_config("smoke")), profile="x")) == identity(load_config("smoke"))
