@@ -1,4 +1,4 @@
-"""What a run reads: speech and noises of its configuration on the device, and batches mixed from them."""
+"""Speech and noises of a configuration on its device, and the batches that are mixed from them."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,29 +11,26 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from jointlib import COLUMNS, SAMPLE_RATE, SPLITS
-from jointlib.config import ROOT, Config
-from jointlib.corpora.contaminate import Contaminator, draw_plan
-from jointlib.corpora.corpus import Corpus, CorpusError, in_words
+from jointlib import ROOT, SPLITS
+from jointlib.config import Config
+from jointlib.corpora.contaminate import Mixture, draw_plan, mix
+from jointlib.corpora.corpus import Corpus
 from jointlib.corpora.embedded.write import ensure_embedded
-from jointlib.corpora.noises import Noises, check_disjoint
-from jointlib.corpora.packed import StreamedAudio
-from jointlib.support.files import write_csv, write_wav
-from jointlib.support.progress import Progress
+from jointlib.corpora.noises import NOISES, Noises, check_disjoint
 from jointlib.support.ranks import own
-from jointlib.support.workers import ahead
-from jointlib.train import Batch
 
-AUDIO_CACHE = ROOT / "data/cache"
 NOISE_OF = {"train": "train", "valid": "train", "test": "test"}  # selection must not depend on the test noises
+ON_DEVICE = 8e9  # bytes of speech, 69 hours; more stays in its file, and batches of it are moved to a GPU
 
 
-class Example(NamedTuple):
-    """One utterance of the test plan: clean and noisy (T,) on the CPU, without padding, and what is known of it."""
+class Batch(NamedTuple):
+    """Contaminated utterances."""
 
-    clean: Tensor
-    noisy: Tensor
-    about: pd.Series  # path, noise_type, snr_db, speaker, intent, transcription
+    noisy: Tensor  # (B, 1, T)
+    clean: Tensor  # (B, 1, T)
+    labels: Tensor  # (B,)
+    lengths: Tensor  # (B,), in samples, before padding
+    paths: tuple[str, ...]  # of the utterances; of all processes', where several train
 
 
 @dataclass
@@ -43,7 +40,6 @@ class Data:
     config: Config
     corpus: Corpus
     noises: dict[str, Noises]
-    labels: Tensor
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -63,25 +59,31 @@ class Data:
         snr_db = config.snr_db_test if split == "test" and config.snr_db_test else config.snr_db
         return draw_plan(self.corpus, split, self.noises[NOISE_OF[split]], snr_db, config.contamination_seed, number)
 
-    def contaminator(self, split: str, plan: pd.DataFrame) -> Contaminator:
-        """The mixer of a plan's rows."""
-        noise = self.noises[NOISE_OF[split]].audio
-        return Contaminator(plan, self.corpus.audio, noise, self.config.clip_samples, self.config.mixer)
+    def mix(self, split: str, plan: pd.DataFrame, length: int | None = None) -> Mixture:
+        """Mix rows of a split's plan, utterances cut or zero-padded to `length` samples; None: to the clip's length."""
+        recordings, length = self.noises[NOISE_OF[split]].audio, length or self.config.clip_samples
+        noise = recordings.loops(torch.tensor(plan.noise.tolist()), torch.tensor(plan.offset.tolist()), length)
+        speech, lengths = self.corpus.audio.clips(torch.tensor(plan.utterance.tolist()), length)
+        if speech.device != noise.device:  # too large for the GPU; from pinned memory the copy waits for nothing
+            speech, lengths = (x.pin_memory().to(noise.device, non_blocking=True) for x in (speech, lengths))
+        snr_db = torch.tensor(plan.snr_db.tolist()).to(noise.device)
+        return mix(speech, noise, lengths, snr_db, self.config.mixer)
+
+    def realise(self, split: str, plan: pd.DataFrame) -> pd.DataFrame:
+        """A split's plan with realised_snr_db, speech_gain and noise_gain, as mixing gives them."""
+        mixtures = [self.mix(split, plan[start : start + 64]) for start in range(0, len(plan), 64)]
+        names = ("realised_snr_db", "speech_gain", "noise_gain")
+        return plan.assign(**{name: torch.cat([getattr(x, name) for x in mixtures]).cpu().numpy() for name in names})
 
     def batches(self, split: str, plan: pd.DataFrame | None = None, order: Tensor | None = None) -> Iterator[Batch]:
-        """Mix a split's plan, or some rows of one, batch by batch; `order` (N,) has its rows' numbers, if shuffled.
-
-        Speech that stays in its file is read while the batch before is used.
-        """
-        mixed = self._mixed(split, self.plan(split) if plan is None else plan, order)
-        return ahead(mixed) if isinstance(self.corpus.audio, StreamedAudio) else mixed
-
-    def _mixed(self, split: str, plan: pd.DataFrame, order: Tensor | None) -> Iterator[Batch]:
-        contaminator, rows = self.contaminator(split, plan), torch.arange(len(plan)) if order is None else order
-        for some in rows.split(self.config.batch_size):
-            paths, some = tuple(plan.path.iloc[some.numpy()]), some if split == "test" else own(some)  # one tests alone
-            noisy, clean, lengths, *_ = contaminator.mix(some)
-            labels = self.labels[contaminator.utterance[some].to(self.labels.device, non_blocking=True)]
+        """Mix a split's plan, or some rows of one, batch by batch; `order` (N,) has its rows' numbers, if shuffled."""
+        plan = self.plan(split) if plan is None else plan
+        for rows in (torch.arange(len(plan)) if order is None else order).split(self.config.batch_size):
+            paths = tuple(plan.path.iloc[rows.numpy()])
+            # Several processes share the training; the first one alone validates and evaluates.
+            part = plan.iloc[(own(rows) if split == "train" else rows).numpy()]
+            noisy, clean, lengths, *_ = self.mix(split, part)
+            labels = torch.tensor(part.label.tolist()).to(noisy.device)
             yield Batch(noisy.unsqueeze(1), clean.unsqueeze(1), labels, lengths, paths)
 
     def train_batches(self, first: int = 0) -> Iterator[Batch]:
@@ -94,88 +96,41 @@ class Data:
             yield from self.batches("train", self.plan("train", number if self.config.fresh_noise else 0), order)
             steps = 0
 
-    def example(self, row: int | None = None) -> Example:
-        """A row of the test plan; None: the first of those with the most noise. IndexError: there is no such row."""
+    def example(self, row: int | None = None) -> tuple[Tensor, Tensor, pd.Series]:
+        """A row of the test plan as clean and noisy speech (T,), on the CPU and without padding, and the row itself;
+        None: the first of those with the most noise. IndexError: there is no such row."""
         plan = self.plan("test")
         row = int(plan.snr_db.argmin()) if row is None else row
-        batch = next(self.batches("test", plan.iloc[[row]].reset_index(drop=True)))
+        batch = next(self.batches("test", plan.iloc[[row]]))
         clean, noisy = (wave[0, 0, : batch.lengths[0]].cpu() for wave in (batch.clean, batch.noisy))
-        return Example(clean, noisy, self.described("test").iloc[row])
-
-    def described(self, split: str) -> pd.DataFrame:
-        """A row per utterance of a split's plan: path, noise_type, snr_db, speaker, intent, transcription."""
-        plan = self.plan(split)[["utterance", "path", "noise_type", "snr_db"]]
-        return plan.join(self.corpus.manifest[["speaker", "intent", "transcription"]], on="utterance").drop(
-            columns="utterance"
-        )
+        return clean, noisy, plan.iloc[row]
 
 
 def _digest(table: pd.DataFrame) -> str:
     return hashlib.blake2b(repr(table.to_numpy().tolist()).encode(), digest_size=8).hexdigest()
 
 
-def check_sources(config: Config) -> None:
-    """Raise FileNotFoundError when a corpus has to be downloaded first, saying what and where to put it."""
-    wanted = {ROOT / config.corpus: "Fluent Speech Commands, or speech laid out like it"}
-    for name in ("noise_train", "noise_test"):
-        wanted[ROOT / config.noise / name] = f"MS-SNSD's {name}, or noises named like them"
-    missing = [f"{folder} is missing: it holds {what}" for folder, what in wanted.items() if not folder.is_dir()]
-    if missing and config.embedded is None:
-        raise FileNotFoundError("\n".join([*missing, f"{ROOT / 'data/README.md'} says where to get each."]))
-
-
 def sources(config: Config) -> tuple[Path, Path]:
-    """The folders of speech and of noise, the embedded corpus written first; raises as `check_sources` does."""
-    check_sources(config)
+    """The folders of speech and of noise, the embedded corpus written first. FileNotFoundError: what to download."""
+    speech, noise = ROOT / config.corpus, ROOT / config.noise
     if config.embedded is not None:
-        ensure_embedded((ROOT / config.corpus).parent, config.embedded)
-    return ROOT / config.corpus, ROOT / config.noise
+        ensure_embedded(speech.parent, config.embedded.model_dump(mode="json"))
+    missing = [str(folder) for folder in (speech, *(noise / name for name in NOISES)) if not folder.is_dir()]
+    if missing:
+        raise FileNotFoundError(f"{', '.join(missing)}: missing; {ROOT / 'data/README.md'} says where to get them")
+    return speech, noise
 
 
 def load_data(config: Config) -> Data:
     """Read the `sources` onto the configuration's device. Raises CorpusError, which lists what is wrong with them,
-    and ConfigError: there is a GPU that cannot be used."""
+    and RuntimeError: there is a GPU that cannot be used."""
     device = config.torch_device  # before anything is written or read
-    root, noise = sources(config)
-    train = Noises.read(noise / "noise_train", config.noise_types_train, AUDIO_CACHE)
-    test = Noises.read(noise / "noise_test", config.noise_types_test, AUDIO_CACHE)
+    speech, noise = sources(config)
+    train = Noises.read(noise / "noise_train", config.noise_types_train)
+    test = Noises.read(noise / "noise_test", config.noise_types_test)
     check_disjoint(train, test)
-    corpus = Corpus.read(root, AUDIO_CACHE)
-    silent = corpus.manifest.join(corpus.audio.sources.onset).query("onset >= @config.clip_seconds")
-    if len(silent):  # an SNR means nothing in them
-        wrong = f"silent for {{onset:.2f}} s, so that a clip of {config.clip_seconds} s has no speech; trim it"
-        raise CorpusError(root, in_words(silent, wrong))
-    for noises in (train, test):
-        noises.audio = noises.audio.to(device)
-    budget = config.speech_memory_gb
-    streamed = budget is not None and int(corpus.audio.lengths.sum()) * 2 > budget * 1e9
-    corpus.audio = StreamedAudio(corpus.audio, device) if streamed else corpus.audio.to(device)
-    labels = torch.tensor(corpus.manifest.label.to_numpy(copy=True), device=device)
-    return Data(config, corpus, {"train": train, "test": test}, labels)
-
-
-def write_plans(data: Data) -> dict[str, pd.DataFrame]:
-    """Write ``contamination/{train,valid,test}.csv`` with realised SNRs (train's first pass), and return them."""
-    folder, plans = data.config.summary / "contamination", {}
-    folder.mkdir(parents=True, exist_ok=True)
-    for split in SPLITS:
-        plan = data.plan(split)
-        plans[split] = data.contaminator(split, plan).realise(plan)
-        write_csv(folder / f"{split}.csv", plans[split])
-    return plans
-
-
-def export_wavs(data: Data, plans: dict[str, pd.DataFrame], folder: Path) -> Path:
-    """Write the noisy corpus as 16-bit wav files in FSC layout, whole utterances, for other tools. Returns `folder`."""
-    for split, plan in plans.items():
-        contaminator, lengths = data.contaminator(split, plan), data.corpus.audio.lengths[plan.utterance.tolist()]
-        table = data.corpus.manifest.loc[plan.utterance].rename(columns={"speaker": "speakerId"})[list(COLUMNS)]
-        table["path"] = table.path.str.removesuffix(".wav") + ".wav"  # a.flac.wav, as there may be an a.wav as well
-        with Progress(len(plan), f"Writing {split}") as progress:
-            for row, path in progress.over(enumerate(table.path)):
-                mixture = contaminator.mix(torch.tensor([row]), int(lengths[row]))
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                write_wav(folder / path, mixture.noisy[0], SAMPLE_RATE)
-        (folder / "data").mkdir(parents=True, exist_ok=True)
-        write_csv(folder / "data" / f"{split}_data.csv", table.reset_index(drop=True).reset_index())
-    return folder
+    corpus = Corpus.read(speech, config.clip_seconds)
+    moved = [train, test, corpus] if corpus.audio.samples.nbytes <= ON_DEVICE else [train, test]
+    for part in moved:
+        part.audio.samples = part.audio.samples.to(device)
+    return Data(config, corpus, {"train": train, "test": test})

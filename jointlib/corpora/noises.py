@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
-from jointlib.corpora.cache import pack
-from jointlib.corpora.corpus import CACHE, CorpusError, in_two_splits, in_words
-from jointlib.corpora.packed import PackedAudio
+from jointlib.corpora.corpus import CorpusError, in_two_splits, in_words
+from jointlib.corpora.packed import PackedAudio, pack
+
+NOISES = ("noise_train", "noise_test")  # the two folders
 
 
 @dataclass
@@ -23,13 +22,13 @@ class Noises:
     sounding: list[np.ndarray]  # per file, the samples at which a tenth of a second above -60 dBFS RMS begins
 
     @classmethod
-    def read(cls, folder: Path | str, types: Sequence[str] | None = None, cache: Path | str | None = None) -> "Noises":
+    def read(cls, folder: Path | str, types: Sequence[str] | None = None) -> "Noises":
         """Read ``<Type>_<n>.<any audio ending>`` of a folder such as MS-SNSD's noise_train; all types, or those named.
 
         Raises CorpusError if the folder is missing or empty, a named type is absent, or a file is unreadable or silent.
         """
         folder = Path(folder)
-        files = noise_files(folder)
+        files = sorted(file for file in folder.glob("?*_*.*") if file.is_file())
         manifest = pd.DataFrame({"file": files, "type": [file.stem.rpartition("_")[0] for file in files]})
         if manifest.empty:
             raise CorpusError(folder, [f"{folder}: missing or without noises; expected names such as Typing_1.wav"])
@@ -37,25 +36,13 @@ class Noises:
             raise CorpusError(folder, [f"no noise of type {absent}; there is {sorted(manifest.type.unique())}"])
         manifest = manifest[manifest.type.isin(types or manifest.type)].reset_index(drop=True)
         manifest = manifest.assign(split=folder.name, place=manifest.file.map(str))
-        audio = pack(manifest.file.tolist(), cache or folder.parent / CACHE, f"Reading {folder.name}")
+        audio = pack(manifest.file.tolist(), f"Reading {folder.name}")
         sounding = [_sounding(audio.wave(index).numpy()) for index in range(len(manifest))]
-        silent = pd.Series([not len(starts) for starts in sounding]) & (audio.sources.problem == "")
-        found = audio.sources.problem.mask(silent, "silent throughout; remove it")
-        blank = manifest.type.str.strip() != manifest.type
-        found = found.mask(blank, "its type begins or ends with a blank; rename it")
-        if found.any():
-            raise CorpusError(folder, in_words(manifest.assign(problem=found)[found != ""]))
+        unread, silent = audio.sources.problem != "", np.array([not len(starts) for starts in sounding])
+        rules = [(unread, "{problem}"), (silent & ~unread, "silent throughout; remove it")]
+        if problems := in_words(manifest.join(audio.sources.problem), rules):
+            raise CorpusError(folder, problems)
         return cls(manifest, audio, sounding)
-
-    def stretch(self, row: int, offset: int, samples: int) -> Tensor:
-        """File `row` from sample `offset` on, starting over at its end: (T,), on the CPU."""
-        place = torch.tensor([[row], [offset]], device=self.audio.samples.device)
-        return self.audio.loops(*place, samples)[0].cpu()
-
-
-def noise_files(folder: Path) -> list[Path]:
-    """The files of a folder that are named as noises are."""
-    return sorted(file for file in folder.glob("?*_*.*") if file.is_file())
 
 
 def _sounding(wave: np.ndarray, frame: int = 1600) -> np.ndarray:

@@ -1,84 +1,116 @@
-"""Waveforms of many files end to end on one device, or left in a file, and batches of clips cut from them."""
+"""Waveforms of many files end to end, in a mapped file or in memory, and batches of clips cut from them."""
 
-import os
+import hashlib
+import json
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
+from joblib import cpu_count
 from torch import Tensor
 
+from jointlib import ROOT, SAMPLE_RATE
+from jointlib.corpora.audio import read_audio, resample
+from jointlib.support.files import replacing, write_json
+from jointlib.support.progress import Progress
 
-def inside(lengths: Tensor, length: int) -> Tensor:
-    """1 up to each of `lengths` (B,), 0 behind: float32 (B, length)."""
-    time = torch.arange(length, dtype=torch.float32, device=lengths.device)
-    return (lengths[:, None] - time).clamp_(0, 1)  # on a CPU a comparison takes six times as long
+CACHE = ROOT / "data/cache"
+SILENCE = 1e-4  # RMS, -80 dBFS: at 16 bits hardly more than the last one
+_FORMAT = 9  # of the cache; what was written in another format is not found
+_COLUMNS = ("sample_rate", "rms", "clipped", "onset", "problem", "digest", "samples")  # of its table
 
 
 @dataclass
 class PackedAudio:
-    """Waveforms of many files end to end."""
+    """Waveforms of many files end to end. Where each begins is known on the CPU; the samples may be on a GPU."""
 
-    samples: Tensor  # int16, all files, and possibly more behind them
+    samples: Tensor  # int16, all files
     starts: Tensor  # int64 (N,)
     lengths: Tensor  # int64 (N,), in samples
-    # a row per file: the sample_rate (Hz) and channels it had, its rms here, clipped (share of samples at full scale),
-    # onset (seconds before it sounds), problem (why it cannot be used; empty otherwise) and digest (of its samples)
+    # a row per file: the sample_rate (Hz) it had, its rms here, clipped (share of samples at full scale), onset
+    # (seconds before it sounds), problem (why it cannot be used; empty otherwise) and digest (of its samples)
     sources: pd.DataFrame = field(default_factory=pd.DataFrame)
-    margin: int = 0  # how many samples of its own beginning follow each file
-    file: Path | None = None  # which `samples` are mapped from
-
-    def __post_init__(self) -> None:
-        self._last = int(self.starts.max()) if len(self.starts) else 0
-        self._looped: PackedAudio | None = None  # with a margin, made at need
-
-    def to(self, device: torch.device | str) -> "PackedAudio":
-        """The same on another device."""
-        return PackedAudio(*(x.to(device) for x in (self.samples, self.starts, self.lengths)), self.sources)
 
     def wave(self, index: int) -> Tensor:
         """File `index` as a whole: float32 (T,), on the CPU."""
-        start = int(self.starts[index])
-        return self.samples[start : start + int(self.lengths[index])].cpu() / 32768
+        return self._file(index).cpu() / 32768
 
     def clips(self, index: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """Cut or zero-pad the files `index` (B,) to `length` samples: float32 (B, length) and true lengths (B,)."""
-        index = index.to(self.lengths.device, non_blocking=True)
-        lengths = self.lengths[index].clamp(max=length)
-        return self._rows(self.starts[index], length).mul_(inside(lengths, length)), lengths
+        clips = self.samples.new_zeros(len(index), length)
+        for clip, row in zip(clips, index.tolist(), strict=True):
+            file = self._file(row)[:length]
+            clip[: len(file)] = file
+        lengths = self.lengths[index].clamp(max=length).to(clips.device, non_blocking=True)
+        return clips.float().mul_(1 / 32768), lengths
 
     def loops(self, index: Tensor, offsets: Tensor, length: int) -> Tensor:
-        """Read `length` samples of files `index` (B,) from `offsets` (B,) on, starting over at a file's end."""
-        if self._looped is None or self._looped.margin < length:
-            margin = 1 << (length - 1).bit_length()
-            files = self.samples[: int(self.lengths.sum())].split(self.lengths.tolist())
-            copies = [file.repeat(1 + -(-margin // len(file)))[: len(file) + margin] for file in files]
-            lengths = self.lengths + margin
-            self._looped = PackedAudio(torch.cat(copies), lengths.cumsum(0) - lengths, lengths, margin=margin)
-        return self._looped._rows(self._looped.starts[index] + offsets % self.lengths[index], length)
+        """Cut `length` samples of files `index` (B,) from `offsets` (B,) on, starting over at a file's end."""
+        loops = []
+        for row, offset in zip(index.tolist(), offsets.tolist(), strict=True):
+            file = self._file(row)
+            loop = file[offset % len(file) :][:length]
+            while len(loop) < length:
+                loop = torch.cat([loop, file[: length - len(loop)]])
+            loops.append(loop)
+        return torch.stack(loops).float().mul_(1 / 32768)
 
-    def _rows(self, starts: Tensor, length: int) -> Tensor:
-        """float32 (B, length) from each of `starts` (B,) on: rows of a view in which every sample begins a row."""
-        if len(self.samples) < self._last + length:
-            self.samples = torch.nn.functional.pad(self.samples, (0, self._last + length - len(self.samples)))
-        every = self.samples.as_strided((len(self.samples) - length + 1, length), (1, 1))
-        return every.index_select(0, starts).float().mul_(1 / 32768)
+    def _file(self, index: int) -> Tensor:
+        start = int(self.starts[index])
+        return self.samples[start : start + int(self.lengths[index])]
 
 
-class StreamedAudio(PackedAudio):
-    """The same, left in its file: what a batch needs is read from there, and only that is moved to `device`."""
+def pack(files: Sequence[Path], title: str) -> PackedAudio:
+    """Read files as 16 kHz mono into one memory-mapped array; a spoilt one has no samples, and `sources` says why.
 
-    def __init__(self, audio: PackedAudio, device: torch.device | str):
-        super().__init__(audio.samples, audio.starts, audio.lengths, audio.sources, file=audio.file)
-        self._device = torch.device(device)
+    The array is kept in `CACHE`, and found again as long as paths, sizes and times of modification of the files are the
+    same. Where one is spoilt, all are read again next time: the fault may be the disk's, and pass.
+    """
+    known = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    key = hashlib.blake2b(json.dumps([_FORMAT, known]).encode(), digest_size=16).hexdigest()
+    packed, table = CACHE / f"{key}.int16", CACHE / f"{key}.json"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with FileLock(CACHE / ".lock"):  # a second process waits, and finds what the first has written
+        if not (packed.exists() and table.exists()):
+            write_json(table, _write(files, packed, title))
+        sources = pd.DataFrame(json.loads(table.read_text()), columns=list(_COLUMNS))
+        if (sources.problem != "").any():
+            table.unlink()
+    lengths = torch.tensor(sources.pop("samples").to_numpy(dtype=np.int64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch would rather write to it, too, but memory may be smaller
+        samples = torch.from_numpy(np.memmap(packed, np.int16, "r"))
+    return PackedAudio(samples, lengths.cumsum(0) - lengths, lengths, sources)
 
-    def clips(self, index: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """See `PackedAudio.clips`; `index` on the CPU, so that this waits for no device. OSError: the file was cut."""
-        lengths = self.lengths[index].clamp(max=length)
-        rows = torch.zeros(len(index), length, dtype=torch.int16, pin_memory=self._device.type == "cuda")
-        with self.file.open("rb", buffering=0) as stream:
-            for row, start, wanted in zip(rows.numpy(), self.starts[index].tolist(), lengths.tolist(), strict=True):
-                if os.preadv(stream.fileno(), [memoryview(row[:wanted]).cast("B")], 2 * start) != 2 * wanted:
-                    raise OSError(f"{self.file}: was cut; remove it, and the speech is read anew")
-        clips, lengths = (x.to(self._device, non_blocking=True) for x in (rows, lengths))
-        return clips.float().mul_(1 / 32768), lengths
+
+def _write(files: Sequence[Path], packed: Path, title: str) -> list[tuple]:
+    """Write the samples of all files, and return the rows of their table."""
+    rows = []
+    with replacing(packed) as stream, Progress(len(files), title) as progress, ThreadPoolExecutor(cpu_count()) as pool:
+        for start in range(0, len(files), 256):  # decoding releases the interpreter; not all is held in memory
+            for samples, row in progress.over(pool.map(_decode, files[start : start + 256])):
+                stream.write(samples)
+                rows.append(row)
+        stream.write(bytes(2))  # an empty file cannot be mapped
+    return rows
+
+
+def _decode(file: Path) -> tuple[np.ndarray, tuple]:
+    """A file as int16 (T,) at 16 kHz, and its row of the table."""
+    try:
+        wave, sample_rate = read_audio(file)
+    except ValueError as error:
+        return np.zeros(0, np.int16), (0, 0.0, 0.0, 0.0, str(error).removeprefix(f"{file}: "), "", 0)
+    samples = (resample(wave, sample_rate) * 32768).round().clamp(-32768, 32767).to(torch.int16)
+    rms = (samples.double() / 32768).square().mean().sqrt().item()  # at 16 kHz, as it will be mixed
+    onset = (samples.int().abs() > SILENCE * 32768).int().argmax().item() / SAMPLE_RATE
+    clipped = (wave.abs() >= 32767 / 32768).double().mean().item()
+    problem = "silent throughout, so that no SNR can be set; remove it" if rms < SILENCE else ""
+    digest = hashlib.blake2b(samples.numpy(), digest_size=16).hexdigest()
+    return samples.numpy(), (sample_rate, rms, clipped, onset, problem, digest, len(samples))

@@ -1,23 +1,41 @@
+"""The corpus that is synthesised: intents, wordings, voices; the same bytes from wherever it is started."""
+
 import hashlib
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
-from jointlib.config import ConfigError, EmbeddedCorpus, load_config
+from jointlib.config import EmbeddedCorpus
 from jointlib.corpora.corpus import Corpus
+from jointlib.corpora.embedded import write
 from jointlib.corpora.embedded.noise import RECIPES
-from jointlib.corpora.embedded.speech import COMMANDS, intents, phrasings, speakers
+from jointlib.corpora.embedded.speech import COMMANDS, intents, phrasings, speakers, write_split
 from jointlib.corpora.embedded.write import ensure_embedded
 from jointlib.corpora.noises import Noises, check_disjoint
 
-SMALL = EmbeddedCorpus(
-    utterances={"train": 62, "valid": 31, "test": 31},
-    speakers={"train": 2, "valid": 1, "test": 1},
-    phrasings=1,
-    noise_files={"train": 1, "test": 1},
-    noise_seconds=1.0,
-)
+FULL = EmbeddedCorpus().model_dump(mode="json")
+SMALL = FULL | {
+    "utterances": {"train": 62, "valid": 31, "test": 31},
+    "speakers": {"train": 2, "valid": 1, "test": 1},
+    "phrasings": 1,
+    "noise_files": {"train": 1, "test": 1},
+    "noise_seconds": 1.0,
+}
+SCRIPT = """
+import signal
+from pathlib import Path
+from jointlib.corpora.embedded import write
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
+write.PARTS = {parts}
+write.ensure_embedded(Path("corpus"), {settings})
+"""
 
 
 def test_the_31_intents_and_248_wordings():
@@ -26,21 +44,26 @@ def test_the_31_intents_and_248_wordings():
     assert (len(actions), len(things), len(rooms)) == (6, 14, 4)
     wordings = [text for intent in intents() for text in phrasings(intent)]
     assert len(wordings) == len(set(wordings)) == 248
-    sentences = COMMANDS["neighbours"]
+    sentences, voices = COMMANDS["neighbours"], COMMANDS["neighbour_variants"]
     assert not set(wordings) & {*sentences["train"], *sentences["test"]}
     assert not set(sentences["train"]) & set(sentences["test"])
-    voices = COMMANDS["neighbour_variants"]
     assert not {*voices["train"], *voices["test"]} & set(COMMANDS["variants"])
     assert not set(voices["train"]) & set(voices["test"])
 
 
 def test_full_size_is_that_of_fluent_speech_commands():
-    settings = EmbeddedCorpus()
-    assert sum(settings.utterances.values()) == 30_043
-    people = speakers(settings)
+    assert sum(FULL["utterances"].values()) == 30_043
+    people = speakers(FULL)
     assert [len(people[split]) for split in ("train", "valid", "test")] == [77, 10, 10]
     shapes = [{person["voice"].partition("+")[2] for person in group} for group in people.values()]
     assert len(set.union(*shapes)) == sum(map(len, shapes))  # no voice is in two splits
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("embedded") / "one"
+    ensure_embedded(folder, SMALL)
+    return folder
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -48,23 +71,31 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-@pytest.fixture(scope="module")
-def embedded(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("embedded") / "one"
-    ensure_embedded(folder, SMALL)
-    return folder
+def test_a_script_on_standard_input_writes_the_same_bytes(embedded, tmp_path):
+    """As a plain script does, without `if __name__ == "__main__"`; what an interrupted start has left is replaced."""
+    (tmp_path / "corpus.partial").mkdir()
+    (tmp_path / "corpus.partial/embedded.json").write_text("{}")
+    script = SCRIPT.format(parts=write.PARTS, settings=SMALL).encode()
+    subprocess.run([sys.executable], input=script, cwd=tmp_path, check=True, timeout=120)
+    assert digests(embedded) == digests(tmp_path / "corpus")
 
 
-def test_same_seed_same_bytes(embedded, tmp_path):
-    ensure_embedded(tmp_path / "two", SMALL)
-    assert digests(embedded) == digests(tmp_path / "two")
+def test_an_interrupt_ends_the_writers(tmp_path):
+    script = SCRIPT.format(parts=["speech train"], settings=FULL)  # of full size, which takes a quarter of an hour
+    with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        while process.poll() is None and not list(tmp_path.glob("corpus.partial/*")):
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert b"KeyboardInterrupt" in process.communicate(timeout=20)[1]
+    before = len(list(tmp_path.rglob("*.wav")))
+    time.sleep(0.5)
+    assert len(list(tmp_path.rglob("*.wav"))) == before and not (tmp_path / "corpus").exists()
 
 
 def test_it_is_read_as_any_corpus(embedded):
     corpus = Corpus.read(embedded / "fluent_speech_commands_dataset")
-    assert corpus.manifest.split.value_counts().to_dict() == SMALL.utterances
-    assert len(corpus.intents) == 31
-    assert {soundfile.info(file).samplerate for file in embedded.rglob("*.wav")} == {16_000}
+    assert corpus.manifest.split.value_counts().to_dict() == SMALL["utterances"]
+    assert len(corpus.intents) == 31 and set(corpus.audio.sources.sample_rate) == {16_000}
     noises = {split: Noises.read(embedded / "MS-SNSD" / f"noise_{split}") for split in ("train", "test")}
     assert set(noises["test"].manifest.type) == set(RECIPES)
     check_disjoint(noises["train"], noises["test"])
@@ -73,49 +104,26 @@ def test_it_is_read_as_any_corpus(embedded):
 def test_noise_is_never_silent(embedded):
     for file in embedded.glob("MS-SNSD/*/*.wav"):
         wave, _ = soundfile.read(file)
-        quietest = min((wave[start : start + 1600] ** 2).mean() for start in range(0, 14_400, 1600))
-        assert quietest > 0, file
+        assert (np.reshape(wave[:14_400], (9, 1600)) ** 2).mean(axis=1).min() > 0, file
 
 
-def test_other_settings_are_refused(embedded):
+def test_other_folders_are_refused(embedded, tmp_path):
     ensure_embedded(embedded, SMALL)
-    with pytest.raises(FileExistsError, match="other settings"):
-        ensure_embedded(embedded, EmbeddedCorpus())
+    with pytest.raises(FileExistsError, match=r"made with other settings than .*; remove"):
+        ensure_embedded(embedded, FULL)
+    with pytest.raises(FileExistsError, match="is no embedded corpus; give `embedded: null`"):
+        ensure_embedded(tmp_path, SMALL)
+
+
+def test_an_error_of_a_writer_is_raised(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "PARTS", ["speech nowhere"])
+    with pytest.raises(RuntimeError, match=r"speech nowhere could not be written \(status 1\)(.|\n)*ValueError"):
+        ensure_embedded(tmp_path / "one", SMALL)
 
 
 def test_some_wordings_are_in_test_only(tmp_path):
-    settings = SMALL.model_copy(update={"phrasings_of_test_only": 1, "utterances": SMALL.utterances | {"test": 62}})
-    ensure_embedded(tmp_path / "small", settings)
-    manifest = Corpus.read(tmp_path / "small/fluent_speech_commands_dataset", tmp_path / "cache").manifest
-    spoken = manifest.groupby("split").transcription.agg(set)
-    assert len(spoken["train"]) == 31 and len(spoken["test"] - spoken["train"]) == 31
-    with pytest.raises(ConfigError, match="9 wordings asked for, there are 8"):
-        load_config("unseen", embedded=settings.model_dump() | {"phrasings": 8})
-
-
-def test_what_an_interrupted_start_left_goes_and_a_users_folder_stays(tmp_path, embedded):
-    partial = tmp_path / "one.partial"
-    partial.mkdir()
-    (partial / "thesis.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"one\.partial is not what an interrupted start leaves"):
-        ensure_embedded(tmp_path / "one", SMALL)
-    assert (partial / "thesis.txt").read_text() == "mine"
-    (partial / "embedded.json.partial").write_text("{}")  # what such a start writes first
-    ensure_embedded(tmp_path / "one", SMALL)
-    assert not partial.exists()
-    assert digests(tmp_path / "one").keys() <= digests(embedded).keys()
-
-
-def test_a_whole_corpus_is_found_where_nothing_can_be_written(embedded, monkeypatch):
-    monkeypatch.setattr(
-        "jointlib.corpora.embedded.write.FileLock", lambda path: pytest.fail(f"{path} was to be locked")
-    )
-    ensure_embedded(embedded, SMALL)
-
-
-def test_what_was_whole_but_for_its_name_is_made_again(tmp_path):
-    partial = tmp_path / "one.partial"
-    partial.mkdir()
-    (partial / "embedded.json").write_text("{}")  # killed between the last two renames
-    ensure_embedded(tmp_path / "one", SMALL)
-    assert not partial.exists() and (tmp_path / "one/embedded.json").is_file()
+    settings = SMALL | {"phrasings_of_test_only": 1, "utterances": SMALL["utterances"] | {"test": 62}}
+    for split in ("valid", "test"):
+        write_split(tmp_path, settings, split)
+    valid, test = (set(pd.read_csv(tmp_path / f"data/{split}_data.csv").transcription) for split in ("valid", "test"))
+    assert len(valid) == 31 and len(test - valid) == 31

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -11,9 +11,6 @@ from scipy.signal import butter, sosfilt
 
 from jointlib import SAMPLE_RATE
 from jointlib.corpora.embedded.speech import COMMANDS, speak
-
-if TYPE_CHECKING:
-    from jointlib.config import EmbeddedCorpus
 
 
 def _band(wave: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -100,14 +97,14 @@ class Noise:
 RECIPES = {name.title().replace("_", ""): recipe for name, recipe in vars(Noise).items() if not name.startswith("_")}
 
 
-def write_noise(root: Path, settings: "EmbeddedCorpus", split: str) -> None:
-    """Write noise_train or noise_test under `root`: `settings.noise_files[split]` files of every type."""
+def write_noise(root: Path, settings: dict[str, Any], split: str) -> None:
+    """Write noise_train or noise_test under `root`: ``settings["noise_files"][split]`` files of every type."""
     folder = root / f"noise_{split}"
     folder.mkdir(parents=True, exist_ok=True)
-    samples = round(settings.noise_seconds * SAMPLE_RATE)
+    samples = round(settings["noise_seconds"] * SAMPLE_RATE)
     for index, (name, recipe) in enumerate(RECIPES.items()):
-        for number in range(1, settings.noise_files[split] + 1):
-            rng = np.random.default_rng([settings.seed, 4, split == "test", index, number])
+        for number in range(1, settings["noise_files"][split] + 1):
+            rng = np.random.default_rng([settings["seed"], 4, split == "test", index, number])
             wave = recipe(Noise(rng, samples, split))
             wave = wave / np.abs(wave).max() + rng.normal(scale=1e-3, size=samples)  # a room is never quite silent
             soundfile.write(folder / f"{name}_{number}.wav", 0.3 * wave, SAMPLE_RATE)

@@ -3,7 +3,7 @@
 import uuid
 from itertools import chain, count, islice, product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,6 @@ from scipy.signal import resample_poly
 
 from jointlib import COLUMNS, SAMPLE_RATE, SPLITS
 from jointlib.corpora.embedded.espeak import synthesizer
-
-if TYPE_CHECKING:  # each part is written by a fresh process, which need not load torch
-    from jointlib.config import EmbeddedCorpus
 
 COMMANDS = yaml.safe_load(Path(__file__).with_name("commands.yaml").read_text())
 
@@ -40,9 +37,9 @@ def phrasings(intent: tuple[str, str, str]) -> list[str]:
     return [template.format(**spoken) for template in COMMANDS["phrasings"][action]]
 
 
-def speakers(settings: "EmbeddedCorpus") -> dict[str, list[dict]]:
+def speakers(settings: dict[str, Any]) -> dict[str, list[dict]]:
     """Speakers of each split: id, voice (accent and variant), pitch (0 to 100), rate (words per minute) and tract."""
-    rng = np.random.default_rng([settings.seed, 1])
+    rng = np.random.default_rng([settings["seed"], 1])
     # 10 of the 50 variants, the shapes of voices, are valid's and 10 test's: none is in two splits, with any accent
     variants = rng.permutation(COMMANDS["variants"])
     voices = {}
@@ -50,13 +47,13 @@ def speakers(settings: "EmbeddedCorpus") -> dict[str, list[dict]]:
         voices[split] = rng.permutation(["+".join(pair) for pair in product(COMMANDS["accents"], names)])
 
     def speaker(split: str, number: int) -> dict:
-        low, high = settings.words_per_minute
+        low, high = settings["words_per_minute"]
         # tract: the vocal tract's relative length scales all formants, for more voices than espeak-ng's variants
         pitch, rate, tract = rng.integers(30, 70), rng.integers(low, high + 1), rng.uniform(0.92, 1.08)
         about = {"pitch": int(pitch), "rate": int(rate), "tract": round(float(tract), 3)}
         return {"id": f"{split}{number:03d}", "voice": str(voices[split][number]), **about}
 
-    return {split: [speaker(split, number) for number in range(settings.speakers[split])] for split in SPLITS}
+    return {split: [speaker(split, number) for number in range(settings["speakers"][split])] for split in SPLITS}
 
 
 def speak(text: str, speaker: dict, rng: np.random.Generator) -> np.ndarray:
@@ -71,15 +68,15 @@ def speak(text: str, speaker: dict, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([silence, wave * level]).astype(np.float32)
 
 
-def write_split(root: Path, settings: "EmbeddedCorpus", split: str) -> None:
+def write_split(root: Path, settings: dict[str, Any], split: str) -> None:
     """Write one split's wav files and CSV under `root`, the dataset's folder, speaker by speaker."""
-    wordings = settings.phrasings + (settings.phrasings_of_test_only if split == "test" else 0)
+    wordings = settings["phrasings"] + (settings["phrasings_of_test_only"] if split == "test" else 0)
     texts = [(text, intent) for intent in intents() for text in phrasings(intent)[:wordings]]
-    rng, people, rows = np.random.default_rng([settings.seed, 3, SPLITS.index(split)]), speakers(settings)[split], []
+    rng, people, rows = np.random.default_rng([settings["seed"], 3, SPLITS.index(split)]), speakers(settings)[split], []
     for number, speaker in enumerate(people):
-        shuffle = np.random.default_rng([settings.seed, 2, SPLITS.index(split), number]).permutation
+        shuffle = np.random.default_rng([settings["seed"], 2, SPLITS.index(split), number]).permutation
         rounds = chain.from_iterable(shuffle(len(texts)) for _ in count())  # all wordings, in orders of their own
-        for index in islice(rounds, len(range(number, settings.utterances[split], len(people)))):
+        for index in islice(rounds, len(range(number, settings["utterances"][split], len(people)))):
             text, intent = texts[index]
             path = Path("wavs/speakers", speaker["id"], f"{uuid.UUID(bytes=rng.bytes(16), version=4)}.wav")
             (root / path).parent.mkdir(parents=True, exist_ok=True)

@@ -2,57 +2,61 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 from filelock import FileLock
 
-from jointlib import SPLITS
-from jointlib.config import EmbeddedCorpus
+from jointlib import CHECKOUT
 from jointlib.corpora.embedded.noise import write_noise
 from jointlib.corpora.embedded.speech import write_split
-from jointlib.support.workers import fresh_processes
+
+PARTS = ("speech valid", "speech test", "noise train", "noise test", "speech train")  # the longest is waited for last
 
 
-def ensure_embedded(folder: Path, settings: EmbeddedCorpus) -> None:
-    """Write the embedded corpus and noises into `folder`, unless they are there.
+def ensure_embedded(folder: Path, settings: dict[str, Any]) -> None:
+    """Write the embedded corpus and noises into `folder`, unless they are there; `settings` are `EmbeddedCorpus`'s.
 
-    Raises FileExistsError: the folder holds a corpus of other settings, or is no embedded corpus; or FOLDER.partial is
-    somebody's own.
+    Raises FileExistsError: the folder holds a corpus of other settings, or is no embedded corpus. RuntimeError: a part
+    could not be written, and why.
     """
-    record, wanted = folder / "embedded.json", settings.model_dump(mode="json")
-    defaults = EmbeddedCorpus().model_dump(mode="json")  # of what an older record does not know
-
-    def is_there() -> bool:
-        return record.exists() and defaults | json.loads(record.read_text()) == wanted
-
-    if is_there():  # whole, since it appeared by being renamed; the folder around it may be read-only
-        return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):  # another process may have the same idea
-        if is_there():
+    with FileLock(folder.with_name(f"{folder.name}.lock")):  # another process may be writing it
+        record = folder / "embedded.json"
+        if record.exists() and json.loads(record.read_text()) == settings:
             return
         if record.exists():
-            raise FileExistsError(f"{record}: made with other settings than {wanted}; remove {folder} to make it anew")
+            raise FileExistsError(f"{record}: made with other settings than {settings}; remove {folder}")
         if folder.exists():
-            remedy = "give the profile `embedded: null` to read it as it is"
-            raise FileExistsError(f"{folder} is no embedded corpus; {remedy}")
+            raise FileExistsError(f"{folder} is no embedded corpus; give `embedded: null` to read it as it is")
         partial = folder.with_name(f"{folder.name}.partial")
-        dataset, noises = partial / "fluent_speech_commands_dataset", partial / "MS-SNSD"
-        # Either tells what an interrupted start has left from a user's folder, so that they are removed last.
-        unfinished, complete = partial / "embedded.json.partial", partial / "embedded.json"
-        if partial.exists() and any(partial.iterdir()) and not (unfinished.exists() or complete.exists()):
-            raise FileExistsError(f"{partial} is not what an interrupted start leaves, so it stays; move it away")
-        for part in (dataset, noises, partial):
-            shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)  # of an interrupted start
         partial.mkdir()
-        unfinished.write_text(json.dumps(wanted, indent=2))
-        plain = SimpleNamespace(**settings.model_dump())  # a fresh process can read it without torch
-        # espeak-ng carries state from one utterance to the next; a fresh process for each part makes the same bytes
-        with fresh_processes(2, max_tasks_per_child=1) as pool:
-            jobs = [pool.submit(write_split, dataset, plain, split) for split in SPLITS]
-            jobs += [pool.submit(write_noise, noises, plain, split) for split in ("train", "test")]
-            for job in jobs:
-                job.result()
-        unfinished.rename(complete)
-        partial.rename(folder)  # it appears under its name when it is complete
+        _write_parts(partial, json.dumps(settings))
+        (partial / record.name).write_text(json.dumps(settings, indent=2))
+        partial.rename(folder)
+
+
+def _write_parts(folder: Path, settings: str) -> None:
+    """Have each part written by a process of its own: espeak-ng carries state from one utterance to the next, so that
+    only a fresh process makes the same bytes."""
+    command = [sys.executable, "-m", __name__, settings, str(folder.resolve())]
+    where = {"cwd": CHECKOUT, "stderr": subprocess.PIPE, "text": True}
+    writers = {part: subprocess.Popen([*command, part], **where) for part in PARTS}
+    try:
+        for part, writer in writers.items():
+            _, message = writer.communicate()
+            if writer.returncode:
+                raise RuntimeError(f"{folder}: {part} could not be written (status {writer.returncode}): {message}")
+    finally:
+        for writer in writers.values():  # none outlives an error or Ctrl-C
+            writer.kill()
+            writer.wait()
+
+
+if __name__ == "__main__":
+    kind, split = sys.argv[3].split()
+    name, write = {"speech": ("fluent_speech_commands_dataset", write_split), "noise": ("MS-SNSD", write_noise)}[kind]
+    write(Path(sys.argv[2], name), json.loads(sys.argv[1]), split)
