@@ -1,1 +1,1 @@
-"""Runs: trained, evaluated, kept as folders, used again, and gathered into tables and figures."""
+"""Runs: planned, trained, evaluated, kept as folders, and used again."""

@@ -1,202 +1,85 @@
-"""``jointlib enhance RUN INPUT OUTPUT``: enhance and classify files with a finished run."""
+"""Enhance and classify audio files with a finished run."""
 
 import csv
-import os
-import re
-import resource
-import sys
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
 import soundfile
-from filelock import FileLock
 
 from jointlib.corpora.audio import read_audio
 from jointlib.runs.run import Run, load_run
-from jointlib.support.command import MISHAPS, command, command_line
-from jointlib.support.files import UnusableFile, write_csv, write_wav
+from jointlib.support.files import write_wav
 from jointlib.support.progress import Progress
 
-ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus", ".aif"}
-MADE = ("file", "run", "strength")
-CLASSIFIED = ("intent", "probability", "runner_up", "runner_up_probability")
-EXAMPLE = "example:\n  jointlib enhance results/quick/runs/bn_alpha0.5_seed0 recordings enhanced --strength 0.7"
+COLUMNS = ("file", "run", "strength", "intent", "probability", "clipped", "problem")
+ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats() if name != "RAW"} | {".aif", ".oga", ".opus"}
 
 
-def enhance_file(
-    run: Run,
-    source: Path,
-    target: Path,
-    strength: float = 1.0,
-    record: Callable[[dict[str, object]], None] = lambda row: None,
-) -> dict[str, object]:
-    """Write the enhanced file, a 16-bit mono wav at the input's rate and length, and classify it.
+def enhance_files(
+    run: Path, input: Path, output: Path, *, strength: float = 1.0, overwrite: bool = False, device: str = "auto"
+) -> int:
+    """Enhance and classify an audio file, or all below a folder, with the `strength` of `Run.process`.
 
-    Level and sign, and `strength`, are those of `Run.process`: 0 is the input, 1 all of the enhancement. What is then
-    beyond full scale is clipped, and said on stderr. `record` is given the row before the wav is there: a row without
-    its wav is made again by the next start, a wav without its row would be taken for somebody else's.
+    Enhanced speech is written below the folder `output`, which may lie inside `input`, as 16-bit mono WAV at the
+    input's rate and length: a.wav of a.wav, a.flac.wav of a.flac. predictions.csv there has a row per file: intent,
+    probability, the fraction of samples clipped at full scale, and the problem of a file that failed; the others go
+    on. For a single file, `output` may also be OUT.wav; its row is then in OUT.csv.
 
-    Returns: file, run, its strength (empty where nothing is enhanced) and, where the run classifies, intent,
-        probability, runner_up, runner_up_probability.
+    Returns: how many files failed. Raises ValueError: no such strength. FileNotFoundError: no audio file there.
+    FileExistsError: an output is an input, or exists and `overwrite` is not set; nothing is written. As `load_run`.
     """
-    wave, sample_rate = read_audio(source)
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength={strength}: must be 0 (the input as it is) to 1 (all of the enhancement)")
+    loaded, targets = load_run(run, device), _targets(input, output)
+    table = output.with_suffix(".csv") if output in targets.values() else output / "predictions.csv"
+    inputs = {file.resolve() for file in targets}
+    for target in (table, *targets.values()):
+        if target.resolve() in inputs:
+            raise FileExistsError(f"{target}: is an input file; choose another output folder")
+        if target.exists() and not overwrite:
+            raise FileExistsError(f"{target}: exists; choose another output folder, or replace it with --overwrite")
+    table.parent.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    with table.open("w", newline="", errors="backslashreplace") as stream:
+        rows = csv.DictWriter(stream, COLUMNS)
+        rows.writeheader()
+        with Progress(len(targets), "Enhancing") as progress:
+            for file, target in progress.over(targets.items()):
+                row = {"file": file, "run": run, "strength": strength}
+                try:
+                    row |= _enhance_file(loaded, file, target, strength)
+                except (ArithmeticError, MemoryError, OSError, RuntimeError, ValueError) as error:
+                    row["problem"] = f"{type(error).__name__}: {error}"
+                    failed += 1
+                rows.writerow(row)
+                stream.flush()  # an interruption leaves the rows of the files that are done
+    return failed
+
+
+def _enhance_file(run: Run, file: Path, target: Path, strength: float) -> dict[str, object]:
+    """Write the enhanced file, if the run enhances; return its intent and probability, if the run classifies."""
+    wave, sample_rate = read_audio(file)
     enhanced, probabilities = run.process(wave, sample_rate, strength=strength)
-    best = zip(*(values.tolist() for values in probabilities.topk(2)), strict=True) if probabilities is not None else ()
-    found = [value for probability, label in best for value in (run.intents[label], probability)]
-    made = _name(source), _name(run.folder), "" if enhanced is None else strength
-    row = dict(zip((*MADE, *CLASSIFIED), (*made, *found), strict=False))
-    record(row)
+    row: dict[str, object] = {}
+    if probabilities is not None:
+        best = int(probabilities.argmax())
+        row = {"intent": run.intents[best], "probability": float(probabilities[best])}
     if enhanced is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_wav(target, enhanced, sample_rate)
-        if clipped := float((enhanced.abs() > 1).float().mean()):
-            print(f"{target}: {clipped:.2%} of its samples are clipped at full scale", file=sys.stderr)
+        row["clipped"] = float((enhanced.abs() > 1).float().mean())
     return row
 
 
-def enhance_folder(run: Run, source: Path, output: Path, strength: float = 1.0) -> pd.DataFrame:
-    """Process a file, or every audio file below a folder, into `output`, and add them to predictions.csv there.
-
-    Nothing is replaced but what predictions.csv says was made of the same file, and the rows of such files; a row of
-    before the columns run and strength were written keeps all it has. What is no audio by its ending, no regular file
-    or lies in `output` is skipped, and named on stderr, as is what the run lacks.
-
-    Returns: a row per file, as `enhance_file`.
-    Raises FileNotFoundError: no audio there. UnusableFile: predictions.csv is none of ours. ValueError: `output` is
-        where the input lies; or, after the others are done, a line for every file that failed.
-    """
-    files, problems = _find(source, output)
-    top = source.parent if source.is_file() else source
-    targets = {file: output / _output_name(file.relative_to(top)) for file in files}
-    output.mkdir(parents=True, exist_ok=True)
-    with FileLock(output / ".predictions.lock"):  # another process adds its rows before or after
-        return _enhance_files(run, targets, output / "predictions.csv", strength, problems)
-
-
-def _enhance_files(
-    run: Run, targets: Mapping[Path, Path], predictions: Path, strength: float, problems: list[str]
-) -> pd.DataFrame:
-    rows, earlier = [], _read_predictions(predictions)
-    enhances, classifies = (hasattr(run.model, part) for part in ("frontend", "backend"))
-    for line in _caveats(run, strength):
-        print(f"{run.folder.name} {line}", file=sys.stderr)
-    columns = dict.fromkeys([*MADE, *earlier, *(CLASSIFIED if classifies else ())])
-    write_csv(predictions, earlier.reindex(columns=list(columns)))
-    made_of, inputs = set(earlier.file), {_identity(file) for file in targets}
-    with predictions.open("a", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, columns)
-
-        def record(row: Mapping[str, object]) -> None:
-            table.writerow(row)  # at once: whatever ends a later file costs no earlier one
-            stream.flush()
-
-        with Progress(len(targets), f"Enhancing with {run.folder.name}") as progress:
-            for file, target in progress.over(targets.items()):
-                try:
-                    ours = _name(file) in made_of
-                    if enhances and target.exists() and (not ours or _identity(target) in inputs):
-                        raise FileExistsError(f"{target} is there, and not made of it; choose another output folder")
-                    rows.append(enhance_file(run, file, target, strength, record))
-                except MISHAPS as error:
-                    problem = str(error).removeprefix(f"{file}: ") or "not enough memory"
-                    problems.append(" ".join(f"{file}: {problem}".split()))
-    write_csv(predictions, _read_predictions(predictions))
-    if again := made_of & {row["file"] for row in rows}:
-        print(f"{predictions}: {len(again)} earlier row(s) replaced", file=sys.stderr)
-    if problems:
-        raise ValueError("\n".join([f"{len(problems)} problem(s); {len(rows)} file(s) are done", *problems]))
-    return pd.DataFrame(rows)
-
-
-def _caveats(run: Run, strength: float) -> list[str]:
-    """What must not be expected of a run at this strength."""
-    enhances, classifies = (hasattr(run.model, part) for part in ("frontend", "backend"))
-    told = {
-        "does not enhance: no wav is written": not enhances,
-        "does not classify: predictions.csv says nothing of intents": not classifies,
-        "does not read the enhanced wave alone: what it classifies is the same at any strength": (
-            strength < 1 and enhances and classifies and run.model.waves != 1
-        ),
-    }
-    return [line for line, applies in told.items() if applies]
-
-
-def _find(source: Path, output: Path) -> tuple[list[Path], list[str]]:
-    """The files to process, and what cannot be looked into, a line each."""
-    home, top = output.resolve(), source.resolve()
-    if home in (top, *([top.parent] if source.is_file() else top.parents)):
-        raise ValueError(f"{output}: the output folder must not be the input's, or around it; nothing was written")
-    if source.is_file():
-        return [source], []  # whatever its ending
-    files, skipped, problems = [], [], []
-    for folder, below, names in os.walk(source, onerror=lambda error: problems.append(str(error))):
-        for path in (Path(folder, name) for name in names):
-            taken = path.suffix.lower() in ENDINGS and path.is_file() and home not in path.resolve().parents
-            (files if taken else skipped).append(path)
-        skipped += [path for name in below if (path := Path(folder, name)).is_symlink()]
-    if skipped:
-        names = ", ".join(map(str, sorted(skipped)[:5])) + (", ..." if len(skipped) > 5 else "")
-        print(f"Skipped, as no audio file or in the output folder: {len(skipped)} ({names})", file=sys.stderr)
+def _targets(input: Path, output: Path) -> dict[Path, Path]:
+    """The output of each input. In a folder, hidden files (macOS writes ._a.wav) and those in `output` are no input."""
+    if input.is_file():
+        return {input: output if output.suffix == ".wav" else output / f"{input.name.removesuffix('.wav')}.wav"}
+    made = output.resolve()
+    found = (file for file in sorted(input.rglob("*")) if file.suffix.lower() in ENDINGS and file.is_file())
+    files = [file for file in found if file.name[0] != "." and made not in file.resolve().parents]
     if not files:
-        raise FileNotFoundError("; ".join([f"{source}: no audio file there", *problems]))
-    return sorted(files), problems
-
-
-def _output_name(relative: Path) -> Path:
-    """a.wav of a.wav, a.ogg.wav of a.ogg, a.WAV.wav of a.WAV, a.ogg.wav.wav of a.ogg.wav: no two files share one."""
-    kept = relative.suffix == ".wav" and Path(relative.stem).suffix.lower() not in ENDINGS
-    return relative if kept else relative.with_name(f"{relative.name}.wav")
-
-
-def _name(file: Path) -> str:
-    """How predictions.csv calls a file or a run: by its whole path, without what would break a line or is no text."""
-    return re.sub(r"[\x00-\x1f\ud800-\udfff]", lambda one: ascii(one[0])[1:-1], str(file.absolute()))
-
-
-def _identity(file: Path) -> tuple[int, int]:
-    """What two names of the same file share."""
-    return (found := file.stat()).st_dev, found.st_ino
-
-
-def _read_predictions(file: Path) -> pd.DataFrame:
-    """predictions.csv as text, the last row of every file; UnusableFile if it holds something else."""
-    if not file.exists():
-        return pd.DataFrame(columns=["file"], dtype=str)
-    problem = "expected a column 'file', and no row longer than the first"
-    try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            table = csv.DictReader(stream, strict=True)
-            rows, names = list(table), table.fieldnames or ()
-        if "file" in names and not any(None in row for row in rows):
-            return pd.DataFrame({row["file"]: row for row in rows}.values(), columns=names, dtype=str)
-    except (UnicodeDecodeError, csv.Error) as error:
-        problem = str(error)
-    raise UnusableFile(f"{file}: not a table with a row per file ({problem}); move it away")
-
-
-def _bound_memory() -> None:
-    """What does not fit into memory costs one file then; Linux would kill the process otherwise."""
-    if resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        resource.setrlimit(resource.RLIMIT_DATA, (int(0.9 * memory), resource.RLIM_INFINITY))
-
-
-@command
-def main(arguments: Sequence[str] | None = None) -> None:
-    """``jointlib enhance``."""
-    parser = command_line("enhance", "Enhance and classify audio files with a finished run.", EXAMPLE)
-    parser.add_argument("run", type=Path, help="folder of a finished run, e.g. results/quick/runs/jt_alpha0.5_seed0")
-    parser.add_argument("input", type=Path, help="an audio file, or a folder of them")
-    parser.add_argument("output", type=Path, help="folder for the enhanced wavs and predictions.csv, which is added to")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, or auto: the GPU if there is one")
-    strength = "how much of the enhancement: 0 is the input, 1 all of it; in between the input is added back"
-    parser.add_argument("--strength", type=float, default=1.0, help=strength)
-    given = parser.parse_args(arguments)
-    if not 0 <= given.strength <= 1:
-        parser.error(f"--strength {given.strength}: must be 0 to 1")
-    run = load_run(given.run, given.device)
-    if run.config.torch_device.type == "cpu":
-        _bound_memory()
-    table = enhance_folder(run, given.input, given.output, given.strength)
-    print(f"{len(table)} file(s) -> {given.output / 'predictions.csv'}")
+        raise FileNotFoundError(f"{input}: no audio file there, apart from those in {output}")
+    targets = {file: output / f"{str(file.relative_to(input)).removesuffix('.wav')}.wav" for file in files}
+    if len(set(targets.values())) < len(files):
+        raise FileExistsError(f"{input}: two files would have one output, such as a.ogg and a.ogg.wav; rename one")
+    return targets

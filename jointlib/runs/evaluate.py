@@ -1,92 +1,89 @@
-"""What a network is worth on the test split: its reading of the intent, and the quality of what it enhances."""
+"""Evaluation on the test split: intent accuracy, and the quality of noisy and of enhanced speech."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+import hashlib
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
+from joblib import Parallel, delayed
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from jointlib import SAMPLE_RATE
-from jointlib.metrics import QUALITY, Pairs
-from jointlib.train import Batch
+from jointlib.config import Config
+from jointlib.corpora.batches import Batch, Data
+from jointlib.metrics import QUALITY, Pairs, quality
+from jointlib.support.files import write_csv
+from jointlib.support.progress import Progress
 
 PASSAGE = 8 * SAMPLE_RATE  # samples; PESQ was made for passages of 8 s and more
-Scoring = Callable[[Pairs, str, tuple[str, ...]], pd.DataFrame]  # `metrics.score` of pairs: title, and which metrics
 
 
-def pairs_of(batch: Batch, wave: Tensor) -> Pairs:
-    """(clean, wave) of each utterance of a batch, wave (B, 1, T), without the padding."""
-    both = torch.cat([batch.clean, wave.float()], dim=1).cpu().numpy()  # (B, 2, T)
+@torch.inference_mode()
+def evaluate(model: nn.Module, data: Data) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score a network on the test split, which nothing else uses: a table of utterances, and one of passages.
+
+    Per utterance: path, noise_type, snr_db, speaker, intent, transcription; where the network classifies predicted,
+    probability, runner_up, correct, and correct_on_clean, the same for clean speech; every quality as NAME_noisy and,
+    where the network enhances, NAME_enhanced, with the reasons of what failed in failed_noisy and failed_enhanced. Per
+    passage: speaker, and PESQ of the speaker's utterances joined to 8 s or more.
+    """
+    model.eval()
+    plan, predictions, speech = data.plan("test"), [], {"noisy": [], "enhanced": []}
+    for batch in data.batches("test"):
+        speech["noisy"] += pairs_of(batch, batch.noisy)
+        output = model(getattr(batch, data.config.tested_on))
+        if output.logits is not None:
+            on_clean = (model(batch.clean).logits.argmax(dim=1) == batch.labels).int().cpu().numpy()
+            rows = _predictions(output.logits, batch.labels, data.corpus.intents)
+            predictions.append(rows.assign(correct_on_clean=on_clean))
+        if output.enhanced is not None:
+            speech["enhanced"] += pairs_of(batch, output.enhanced)
+    described = plan[["path", "noise_type", "snr_db", "speaker", "intent", "transcription"]]
+    columns = [described, *([pd.concat(predictions, ignore_index=True)] if predictions else [])]
+    of_passages = []
+    for kind, pairs in speech.items():
+        if pairs:
+            columns.append(score_once(data.config, pairs, f"Scoring {kind} speech").add_suffix(f"_{kind}"))
+            names, longer = passages(pairs, plan.speaker)
+            scores = score_once(data.config, longer, f"Scoring {kind} passages", QUALITY[:2])
+            of_passages.append(scores.add_suffix(f"_{kind}"))
+    return pd.concat(columns, axis=1), pd.concat([pd.DataFrame({"speaker": names}), *of_passages], axis=1)
+
+
+def pairs_of(batch: Batch, waves: Tensor) -> Pairs:
+    """(clean, waveform) of each utterance of a batch, for waveforms (B, 1, T), without the padding."""
+    both = torch.cat([batch.clean, waves.float()], dim=1).cpu().numpy()  # (B, 2, T)
     return [(two[0, :length], two[1, :length]) for two, length in zip(both, batch.lengths.tolist(), strict=True)]
 
 
 def passages(pairs: Pairs, speakers: Sequence[str]) -> tuple[list[str], Pairs]:
-    """Each speaker's pairs, in their order, joined to `PASSAGE` or more; what is left over goes to the last passage."""
+    """Join each speaker's pairs, in their order, to `PASSAGE` or more; what is left over goes to the last passage.
+
+    Returns: the speaker of each passage, and the passages.
+    """
     names, joined = [], []
     for name in dict.fromkeys(speakers):
-        parts: list[Pairs] = [[]]
-        for pair in (pair for pair, speaker in zip(pairs, speakers, strict=True) if speaker == name):
-            if sum(len(clean) for clean, _ in parts[-1]) >= PASSAGE:
-                parts.append([])
-            parts[-1].append(pair)
-        if len(parts) > 1 and sum(len(clean) for clean, _ in parts[-1]) < PASSAGE:
+        parts, samples = [], PASSAGE
+        for pair, speaker in zip(pairs, speakers, strict=True):
+            if speaker == name:
+                if samples >= PASSAGE:
+                    parts.append([])
+                    samples = 0
+                parts[-1].append(pair)
+                samples += len(pair[0])
+        if len(parts) > 1 and samples < PASSAGE:
             parts[-2:] = [parts[-2] + parts[-1]]
         names += [name] * len(parts)
-        joined += [tuple(np.concatenate(waves) for waves in zip(*part, strict=True)) for part in parts]
+        joined += [tuple(np.concatenate(waveforms) for waveforms in zip(*part, strict=True)) for part in parts]
     return names, joined
 
 
-class Scores(NamedTuple):
-    """What `evaluate` finds.
-
-    per_utterance: where the network classifies predicted, probability, runner_up, correct, and correct_on_clean, the
-        same for clean speech; every quality as NAME_noisy and, where the network enhances, NAME_enhanced, with the
-        reasons of what failed in failed_noisy and failed_enhanced.
-    per_passage: speaker, and PESQ of the speaker's utterances joined to 8 s or more (see `passages`).
-    """
-
-    per_utterance: pd.DataFrame
-    per_passage: pd.DataFrame
-
-
-@torch.inference_mode()
-def evaluate(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    intents: list[str],
-    speakers: Sequence[str],
-    test_input: str,
-    score: Scoring,
-) -> Scores:
-    """Score a network on batches of the test split, which nothing else touches.
-
-    `intents` name the labels, `speakers` who says which utterance; `test_input`, "clean" or "noisy", is what the
-    network is given.
-    """
-    model.eval()
-    found, heard = [], {"noisy": [], "enhanced": []}
-    for batch in batches:
-        heard["noisy"] += pairs_of(batch, batch.noisy)
-        output = model(getattr(batch, test_input))
-        if output.logits is not None:
-            on_clean = (model(batch.clean).logits.argmax(dim=1) == batch.labels).cpu().numpy()
-            found.append(_readings(output.logits, batch.labels, intents).assign(correct_on_clean=on_clean.astype(int)))
-        if output.enhanced is not None:
-            heard["enhanced"] += pairs_of(batch, output.enhanced)
-    columns, joined = [pd.concat(found, ignore_index=True)] if found else [], []
-    for name, pairs in heard.items():
-        if pairs:
-            columns.append(score(pairs, f"Scoring {name} speech", QUALITY).add_suffix(f"_{name}"))
-            names, longer = passages(pairs, speakers)
-            joined.append(score(longer, f"Scoring {name} passages", QUALITY[:2]).add_suffix(f"_{name}"))
-    joined.insert(0, pd.DataFrame({"speaker": names}))
-    return Scores(pd.concat(columns, axis=1), pd.concat(joined, axis=1))
-
-
-def _readings(logits: Tensor, labels: Tensor, intents: list[str]) -> pd.DataFrame:
+def _predictions(logits: Tensor, labels: Tensor, intents: list[str]) -> pd.DataFrame:
     probabilities, ranked = logits.float().softmax(dim=1).topk(2)
     first, second = (np.array(intents, dtype=object)[ranked[:, place].cpu().numpy()] for place in (0, 1))
     correct = (ranked[:, 0] == labels).int().cpu().numpy()
@@ -94,33 +91,46 @@ def _readings(logits: Tensor, labels: Tensor, intents: list[str]) -> pd.DataFram
     return pd.DataFrame(values | {"correct": correct})
 
 
+def score(pairs: Pairs, workers: int | None, title: str, metrics: tuple[str, ...] = QUALITY) -> pd.DataFrame:
+    """`quality` of every (clean, estimate), in order, by so many processes (None: one per core; 1: this one).
+
+    joblib starts them without importing the caller's script again, so that a script needs no ``if __name__`` guard.
+    """
+    parallel = Parallel(n_jobs=workers or -1, return_as="generator")
+    with Progress(len(pairs), title) as progress:
+        return pd.DataFrame(progress.over(parallel(delayed(quality)(pair, metrics) for pair in pairs)))
+
+
+def score_once(config: Config, pairs: Pairs, title: str, metrics: tuple[str, ...] = QUALITY) -> pd.DataFrame:
+    """`score`, kept in the profile's folder ``scores``: all its runs are compared with the same noisy speech."""
+    digest = hashlib.blake2b(",".join(metrics).encode(), digest_size=8)
+    for wave in chain.from_iterable(pairs):
+        digest.update(np.ascontiguousarray(wave))
+    file = config.folder / "scores" / f"{digest.hexdigest()}.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_suffix(".lock")):  # runs that train side by side need the same scores
+        if not file.exists():
+            write_csv(file, score(pairs, config.metric_workers, title, metrics))
+    return pd.read_csv(file, dtype={"failed": str}).fillna({"failed": ""})
+
+
 def summarise(per_utterance: pd.DataFrame, per_passage: pd.DataFrame) -> dict[str, Any]:
-    """Means over the test split, by SNR, by noise type and over passages; how many failed; remarks."""
+    """What metrics.json holds: means over the test split, on how many utterances a metric failed, and a remark."""
     numbers = [name for name in per_utterance if name.startswith("correct") or name.rpartition("_")[0] in QUALITY]
-
-    def means(by: str) -> dict[str, Any]:
-        grouped = per_utterance.groupby(by)[numbers].mean()
-        return {str(key): row.dropna().to_dict() for key, row in grouped.iterrows()}
-
-    failed = {name: int(per_utterance[name].isna().sum()) for name in numbers}
+    failed = per_utterance[numbers].isna().sum()
     return {
         "utterances": len(per_utterance),
         "mean": per_utterance[numbers].mean().dropna().to_dict(),
-        "failed": {name: count for name, count in failed.items() if count},
+        "mean_of_passages": per_passage.drop(columns="speaker").mean(numeric_only=True).dropna().to_dict(),
+        "failed": failed[failed > 0].to_dict(),
         "remark": remark(per_utterance),
-        "by_snr_db": means("snr_db"),
-        "by_noise_type": means("noise_type"),
-        "passages": {
-            "number": len(per_passage),
-            **per_passage.drop(columns="speaker").mean(numeric_only=True).dropna(),
-        },
     }
 
 
 def remark(per_utterance: pd.DataFrame) -> str:
-    """What makes a classifier's scores worthless, in words: it always predicts the same, or is no better than that.
+    """Why a classifier's scores are worthless: it always predicts the same intent, or is no better than that.
 
-    Empty if all is well, and where nothing is classified.
+    Empty if it is better, and where nothing is classified.
     """
     if "predicted" not in per_utterance:
         return ""

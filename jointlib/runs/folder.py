@@ -1,6 +1,7 @@
-"""A run folder: what belongs there, what it was made with; read with distrust, never executed."""
+"""A run's folder: where it lies, whether it is the run that is asked for, and what it holds. Nothing is unpickled."""
 
 import platform
+import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -12,17 +13,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from jointlib.config import Config, ConfigError
+from jointlib.config import CHECKOUT, Config, ConfigError, identity
 from jointlib.strategies import STRATEGIES
-from jointlib.support.commit import commit
 from jointlib.support.files import UnusableFile, read_json
 
 FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "per_passage.csv")
 FILES = (*FILES, "weights.safetensors")
-CHECKPOINT = "checkpoint.safetensors"  # in a partial folder
-# What config.json holds: a run's identity, where it comes from, and what it was trained and tested on.
-STORED = {name for name, entry in Config.model_fields.items() if not entry.exclude}
-STORED |= {"profile", "variant", "origins", "intents", "content"}
+CHECKPOINT = "checkpoint.pt"  # in a partial folder
+OF_THE_TEST = {"snr_db_test", "noise_types_test"}  # parameters that no training depends on
 _PACKAGES = ("torch", "torchaudio", "numpy", "pandas", "pesq", "pystoi", "soundfile")
 
 
@@ -37,110 +35,159 @@ def partial_folder(folder: Path) -> Path:
 
 
 def finished(folder: Path) -> bool:
-    """Whether a folder holds a whole run."""
+    """Whether a folder holds all files of a run."""
     return all((folder / name).is_file() for name in FILES)
 
 
-def device_name(config: Config) -> str:
-    """What a run is computed on, as its maker calls it."""
-    device = config.torch_device
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {platform.machine()}"
+def changes(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """In which entries of `wanted` the config.json of a run differs, each in words.
+
+    config.json holds what decides a run's numbers: `config.identity`, and `Data.identity` of speech, labels and noise.
+    """
+    words = []
+    for name, value in wanted.items():
+        there = stored.get(name)
+        if name == "intents":
+            for intent in sorted(set(value) ^ set(there or ())):
+                words.append(f"intent {intent!r} is {'new' if intent in value else 'gone'}")
+        elif name == "content":  # a digest of the speech of each split and of each folder of noises
+            differing = [part for part, digest in value.items() if (there or {}).get(part) != digest]
+            words += [f"{part.replace('_', ' of ')} is not what it was" for part in differing]
+        elif there != value:
+            words.append(f"{name}: {there!r} there, {value!r} now")
+    return words
+
+
+def check_identity(folder: Path, config: Config, data: Mapping[str, Any] | None = None) -> None:
+    """Raise FileExistsError, which names the changes, if a folder holds a run of another configuration or data."""
+    if found := changes(read_json(folder / "config.json"), {**identity(config), **(data or {})}):
+        remedy = "undo the change, move the folder away to train anew, or give the new run a profile of its own"
+        raise FileExistsError(f"{folder} was made with another configuration or data ({'; '.join(found)}): {remedy}")
+
+
+def check_place(config: Config, data: Mapping[str, Any] | None = None) -> None:
+    """Raise FileExistsError if what lies where a run is to be made, or to be resumed, is not that run."""
+    folder, work = run_folder(config), partial_folder(run_folder(config))
+    if finished(folder):
+        check_identity(folder, config, data)
+    elif folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder}: not a finished run, but not empty; move it away to train anew")
+    elif (work / "config.json").exists():
+        check_identity(work, config, data)
+    elif any((work / name).exists() for name in (*FILES, CHECKPOINT)):
+        raise FileExistsError(f"{work}: config.json is missing, so what was trained is unknown; move it away")
+
+
+def trained_before(config: Config, data: Mapping[str, Any]) -> Path | None:
+    """A finished run that differs in the test only, so that its weights are those of this run; None: there is none."""
+    wanted = {name: value for name, value in {**identity(config), **data}.items() if name not in OF_THE_TEST}
+    wanted["content"] = {part: digest for part, digest in data["content"].items() if not part.endswith("_test")}
+    for other in sorted(run_folder(config).parent.glob(f"{config.replace(variant='').run_name}*")):
+        if other.suffix != ".partial" and finished(other) and not changes(read_json(other / "config.json"), wanted):
+            return other
+    return None
+
+
+def commit() -> str | None:
+    """The checkout's commit, with ``-dirty`` where files were changed; None without git or outside a repository."""
+    command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=12"]
+    if not (CHECKOUT / ".git").exists():  # a repository around an installed package has commits of something else
+        return None
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None
 
 
 def environment(config: Config) -> dict[str, Any]:
-    """Commit, versions and machine that a run was made with."""
+    """Commit, versions and machine that a run is made with."""
+    device = config.torch_device
     return {
         "commit": commit(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _PACKAGES},
         "platform": platform.platform(),
-        "device": device_name(config),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {platform.machine()}",
         "threads": torch.get_num_threads(),
     }
 
 
 def read_config(folder: Path) -> tuple[Config, list[str]]:
-    """The configuration of a run, and its classifier's intents; UnusableFile names what cannot be."""
+    """The configuration and the intents of a run; UnusableFile: config.json is not of this version of jointlib."""
     file = folder / "config.json"
-    values = read_json(file)
-    if differing := sorted(set(values) ^ STORED):
-        raise UnusableFile(f"{file}: unknown or missing {differing}; was it written by another version of jointlib?")
+    values = read_json(file, "intents", "content", "origins")
     intents = values.pop("intents")
-    if not (isinstance(intents, list) and intents and all(isinstance(intent, str) for intent in intents)):
-        raise UnusableFile(f"{file}: intents: expected a list of names, found {intents!r:.80}")
+    del values["content"], values["origins"]
+    # A parameter that older versions had, and that was not set, decides nothing.
+    given = {name: value for name, value in values.items() if name in Config.model_fields or value is not None}
     try:
-        return Config(**{name: value for name, value in values.items() if name not in ("origins", "content")}), intents
+        return Config(**given), intents
     except ConfigError as error:
-        raise UnusableFile(f"{file}: {error}") from error
+        raise UnusableFile(f"{file}: {error}; was it written by another version of jointlib?") from error
 
 
 def read_weights(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """weights.safetensors of a run; UnusableFile unless it holds finite numbers of the types of `wanted`."""
+    """weights.safetensors of a run; UnusableFile unless it holds finite numbers of the shapes and types of `wanted`."""
     file = folder / "weights.safetensors"
     try:
         weights = load_file(file)
     except SafetensorError as error:
-        raise UnusableFile(f"{file}: not readable as safetensors ({error})") from error
-    for name, value in weights.items():
-        if name in wanted and value.dtype != wanted[name].dtype:
-            raise UnusableFile(f"{file}: {name} is {value.dtype}; expected {wanted[name].dtype}")
-        if not value.isfinite().all():
-            raise UnusableFile(f"{file}: {name} holds values that are not finite numbers")
+        raise UnusableFile(f"{file}: not readable as safetensors ({error}); copy the run again") from error
+    held, expected = ({name: (x.shape, x.dtype) for name, x in tensors.items()} for tensors in (weights, wanted))
+    for name in sorted(held.keys() | expected.keys()):
+        if held.get(name) != expected.get(name):
+            differing = f"{name} is {held.get(name)}, expected {expected.get(name)}"
+            raise UnusableFile(f"{file}: does not fit config.json ({differing}); copy the run again")
+        if not weights[name].isfinite().all():
+            raise UnusableFile(f"{file}: {name} holds values that are not finite numbers; train the run anew")
     return weights
 
 
 def list_runs(results: Path | str) -> pd.DataFrame:
-    """The finished runs below a profile's results folder: folder, strategy, alpha, seed, variant, remark, metrics, and
-    what training cost, with all that the run started from: passes over the utterances, core_seconds, parameters.
+    """The finished runs below a profile's results folder: folder, strategy, alpha, seed, variant, and their `cost`.
 
-    UnusableFile: a run that lacks a file or was damaged, or a folder that does not have its run's name.
+    UnusableFile: a run lacks a file, or its folder does not have its name, such as a copy that would count twice.
     """
     names, rows = ["strategy", "alpha", "seed", "variant"], []
     for folder in sorted(path for path in Path(results, "runs").glob("*") if path.suffix != ".partial"):
         missing = [name for name in FILES if not (folder / name).is_file()]
         if len(missing) == len(FILES):
-            continue  # nothing of ours
+            continue  # somebody's own folder
         if missing:
             raise UnusableFile(f"{folder}: a run that lacks {', '.join(missing)}; move it away, or copy it again")
-        (config, _), metrics = read_config(folder), read_metrics(folder)
+        config, _ = read_config(folder)
         if folder.name != config.run_name:
-            held = f"{config.run_name}; give it that name, or move it out of runs"
-            raise UnusableFile(f"{folder}: holds, by its config.json, {held}")
-        about = {name: getattr(config, name) for name in names} | {"remark": metrics["remark"]}
-        rows.append({"folder": folder, **about, **metrics["mean"], **cost(folder)})
+            raise UnusableFile(f"{folder}: holds {config.run_name}; give it that name, or move it out of runs")
+        rows.append({"folder": folder, **{name: getattr(config, name) for name in names}, **cost(folder)})
     return pd.DataFrame(rows, columns=None if rows else ["folder", *names])
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """metrics.json of a run; UnusableFile if it is none."""
-    return read_json(folder / "metrics.json", "utterances", "mean", "remark", "passages")
 
 
 def cost(folder: Path) -> dict[str, float]:
     """What a run and all that it started from cost: passes over the utterances, core_seconds, and its parameters."""
-    record = read_json(folder / "record.json", "trainings", "parameters")
-    trainings = record["trainings"].values()
+    values = read_json(folder / "record.json", "trainings", "parameters")
+    trainings = values["trainings"].values()
     summed = {name: sum(training[name] for training in trainings) for name in ("passes", "core_seconds")}
-    return summed | {"parameters": record["parameters"]}
+    return summed | {"parameters": values["parameters"]}
 
 
 def titled_runs(results: Path | str) -> tuple[dict[str, Path], list[str]]:
     """The finished runs of every profile below a results folder, by title: ``JT, α = 0.5, seed 0 · quick``; and why
-    some of them cannot be used, as those that another version has made."""
+    some cannot be used, such as those of another version of jointlib."""
     titles, problems = {}, []
-    for folder in sorted(path for path in Path(results).glob("*/runs/*") if finished(path)):
+    for folder in sorted(filter(finished, Path(results).glob("*/runs/*"))):
         try:
             config, _ = read_config(folder)
         except UnusableFile as error:
             problems.append(str(error))
-            continue
-        copied = "" if folder.name == config.run_name else folder.name  # beside the run that it is a copy of
-        place = " · ".join([folder.parents[1].name, *filter(None, [config.variant, copied])])
-        titles[f"{title(config.strategy, config.alpha)}, seed {config.seed} · {place}"] = folder
+        else:
+            copied = "" if folder.name == config.run_name else folder.name  # beside the run that it is a copy of
+            place = " · ".join(filter(None, [folder.parents[1].name, config.variant, copied]))
+            titles[f"{title(config.strategy, config.alpha)}, seed {config.seed} · {place}"] = folder
     return titles, problems
 
 
 def title(strategy: str, alpha: float) -> str:
-    """How a cell of the grid is named: ``JT, α = 0.5``; without alpha where the strategy has its own."""
+    """A strategy's name in tables, with alpha if that is a parameter of it: ``JT, α = 0.5``."""
     row = STRATEGIES[strategy]
     return row.title if row.alpha is not None else f"{row.title}, α = {alpha:g}"

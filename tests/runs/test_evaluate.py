@@ -1,20 +1,27 @@
+"""Scores: counted failures, passages, remarks, and numbers that do not depend on processes and threads."""
+
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
+import pytest
 
-from jointlib.runs.evaluate import PASSAGE, passages, remark, summarise
+from jointlib.config import load_config
+from jointlib.runs import evaluate as module
+from jointlib.runs.evaluate import PASSAGE, passages, remark, score, score_once, summarise
 
 
 def test_failures_are_counted_and_not_averaged():
-    table = pd.DataFrame(
-        {"correct": [1, 0], "stoi_enhanced": [0.5, np.nan], "snr_db": [0.0, 5.0], "noise_type": ["Typing", "Typing"]}
-    )
+    table = pd.DataFrame({"correct": [1, 0], "stoi_enhanced": [0.5, np.nan], "snr_db": [0.0, 5.0]})
     summary = summarise(table, pd.DataFrame({"speaker": ["a"], "pesq_wb_noisy": [1.5]}))
     assert summary["mean"] == {"correct": 0.5, "stoi_enhanced": 0.5}
+    assert summary["mean_of_passages"] == {"pesq_wb_noisy": 1.5}
     assert summary["failed"] == {"stoi_enhanced": 1} and summary["remark"] == ""
-    assert summary["by_snr_db"]["5.0"] == {"correct": 0.0}
 
 
-def readings(intent: list[str], predicted: list[str]) -> pd.DataFrame:
+def predictions(intent: list[str], predicted: list[str]) -> pd.DataFrame:
     table = pd.DataFrame({"intent": intent, "predicted": predicted})
     return table.assign(correct=(table.intent == table.predicted).astype(int))
 
@@ -22,16 +29,13 @@ def readings(intent: list[str], predicted: list[str]) -> pd.DataFrame:
 def test_a_classifier_that_has_learnt_nothing_is_remarked():
     """30 utterances: 12 of a, 9 of b, 9 of c. Always saying a is right in 0.4; a third of the time is chance."""
     truth = [*"a" * 12, *"b" * 9, *"c" * 9]
-    constant = remark(readings(truth, ["a"] * 30))
+    constant = remark(predictions(truth, ["a"] * 30))
     assert "always predicts 'a': right in 0.400" in constant and "would be right in 0.400" in constant
-    guesses = remark(readings(truth, [*"bca" * 10]))
+    guesses = remark(predictions(truth, [*"bca" * 10]))
     assert guesses.startswith("no better than guessing: right in 0.") and "would be right in 0.400" in guesses
-    assert remark(readings(truth, truth)) == ""
-    assert remark(readings(truth, [*truth[:21], *"abcabcabc"])) == ""  # 24 of 30
-
-
-def test_a_network_that_only_enhances_is_not_remarked():
-    assert remark(pd.DataFrame({"intent": ["a", "a"], "stoi_enhanced": [0.5, 0.6]})) == ""
+    assert remark(predictions(truth, truth)) == ""
+    assert remark(predictions(truth, [*truth[:21], *"abcabcabc"])) == ""  # 24 of 30
+    assert remark(pd.DataFrame({"intent": ["a", "a"], "stoi_enhanced": [0.5, 0.6]})) == ""  # it only enhances
 
 
 def test_passages_lose_no_sample():
@@ -41,3 +45,33 @@ def test_passages_lose_no_sample():
     assert names == ["a", "b"] and all(len(clean) >= PASSAGE for clean, _ in joined)
     assert sum(len(clean) for clean, _ in joined) == 80 * 4000
     assert all((clean == -estimate).all() for clean, estimate in joined)
+
+
+def test_the_same_speech_is_scored_once(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    pairs = [(rng.normal(size=2000), rng.normal(size=2000)) for _ in range(3)] + [(np.zeros(99), np.zeros(99))]
+    config = load_config("smoke", results=str(tmp_path), metric_workers=1)
+    first = score_once(config, pairs, "Scoring", ("si_sdr", "mse"))
+    assert first.failed.tolist() == ["", "", "", "si_sdr: silent signal"] and first.si_sdr.isna().sum() == 1
+    pd.testing.assert_frame_equal(first, score(pairs, 1, "Scoring", ("si_sdr", "mse")))
+    monkeypatch.setattr(module, "score", lambda *_: pytest.fail("scored again"))
+    pd.testing.assert_frame_equal(score_once(config, pairs, "Scoring", ("si_sdr", "mse")), first)
+
+
+# Long enough that BLAS shares a product among its threads: without a limit, the last digits of SI-SDR differ.
+SCRIPT = """
+import numpy as np
+from jointlib.runs.evaluate import score
+rng = np.random.default_rng(0)
+pairs = [(clean := rng.normal(size=400_000), clean + rng.normal(size=400_000)) for _ in range(2)]
+print(score(pairs, {workers}, "Scoring", ("stoi", "si_sdr", "lsd", "mse")).map(repr).to_csv())
+"""
+
+
+def test_numbers_depend_neither_on_threads_nor_on_processes():
+    found = []
+    for threads, workers in ((1, 1), (2, 2)):
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+        command = [sys.executable, "-c", SCRIPT.format(workers=workers)]
+        found.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert found[0] == found[1] and found[0].count("\n") > 2

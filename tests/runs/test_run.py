@@ -1,5 +1,6 @@
 """Run.process: what it takes, what it gives back, how strongly it enhances; and the README's example of it."""
 
+import copy
 import re
 import shutil
 from dataclasses import replace
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from conftest import network
 
-from jointlib.audition import sounds
-from jointlib.runs.enhance import main
-from jointlib.runs.run import add_observation, load_run, matching_gain
+from jointlib.runs import run as module
+from jointlib.runs.run import Run, add_observation, cross_fade, load_run, matching_gain
 from jointlib.strategies import JointOutput
 
 WAVE = 0.1 * np.random.default_rng(0).normal(size=9000)
@@ -24,77 +25,81 @@ def runs(tiny_runs):
     return {name: load_run(folder) for name, folder in tiny_runs.items()}
 
 
-@pytest.mark.parametrize("kind", ["int8", "int16", "int32", "float16", "float32", "float64", ">f4", "longdouble"])
+def test_load_run_gives_the_trained_model_at_any_rate_length_and_level(runs, tiny_runs):
+    generator = torch.Generator().manual_seed(0)
+    wave = torch.randn(3001, generator=generator)
+    enhanced, probabilities = runs["jt"].process(wave, sample_rate=8000)
+    assert enhanced.shape == (3001,)
+    assert probabilities.shape == (3,) and probabilities.sum().item() == pytest.approx(1)
+    loud, _ = runs["jt"].process(10 * wave, sample_rate=8000)
+    torch.testing.assert_close(loud, 10 * enhanced, rtol=1e-3, atol=1e-3)
+    with pytest.raises(FileNotFoundError, match=r"not a finished run, it lacks config.json"):
+        load_run(tiny_runs["jt"].parent)
+
+
+@pytest.mark.parametrize("kind", ["int16", "int32", "float16", "float64", ">f4"])
 def test_every_type_of_samples_is_scaled_as_soundfile_does(kind, runs):
     scale = 2.0 ** (8 * np.dtype(kind).itemsize - 1) if np.dtype(kind).kind == "i" else 1
     wave = np.round(WAVE * scale).astype(kind) if scale > 1 else WAVE.astype(kind)
     enhanced, probabilities = runs["jt"].process(wave, 8000)
     assert type(enhanced) is type(probabilities) is np.ndarray and enhanced.dtype == np.float32
     wanted, likely = runs["jt"].process(torch.from_numpy(wave.astype(np.float64) / scale), 8000)
+    assert wanted.dtype == likely.dtype == torch.float32
     np.testing.assert_allclose(enhanced, wanted.numpy(), atol=1e-6)
     np.testing.assert_allclose(probabilities, likely.numpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [torch.int16, torch.float16, torch.bfloat16, torch.float64])
-def test_tensors_come_back_as_tensors(kind, runs):
-    wave = torch.from_numpy(WAVE * (1 if kind.is_floating_point else 32768)).to(kind)
-    enhanced, probabilities = runs["jt"].process(wave.requires_grad_(kind.is_floating_point))
-    assert enhanced.dtype == probabilities.dtype == torch.float32 and enhanced.shape == wave.shape
-    assert runs["classifier_clean"].process(wave)[0] is None
-
-
-def test_samples_of_a_file_are_those_of_any_reader(runs, tmp_path):
-    soundfile.write(tmp_path / "a.wav", np.stack([WAVE, WAVE[::-1]], axis=1), 44_100, subtype="PCM_16")
-    found = [
-        runs["jt"].process(soundfile.read(tmp_path / "a.wav", dtype=kind)[0].T, 44_100) for kind in ("int16", "float64")
-    ]
-    np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-6)
-    mean = (WAVE + WAVE[::-1]) / 2
-    np.testing.assert_allclose(found[0][0], runs["jt"].process(mean, 44_100)[0], atol=1e-3)
+def test_channels_are_averaged(runs):
+    both = np.stack([WAVE, WAVE[::-1]])
+    enhanced, _ = runs["jt"].process(both, 44_100)
+    np.testing.assert_allclose(enhanced, runs["jt"].process(both.mean(axis=0), 44_100)[0], atol=1e-6)
 
 
 WRONG = {
     "(T, C)": (WAVE.reshape(-1, 2), r"shape \(4500, 2\); expected \(T,\), or \(C, T\) for C channels, not \(T, C\)"),
     "three dimensions": (torch.zeros(1, 1, 800), r"shape \(1, 1, 800\)"),
-    "a number": (np.array(1.0), r"shape \(\)"),
-    "no channel": (np.zeros((0, 800)), "shape"),
-    "no samples": (np.zeros(0), "0 s of sound"),
-    "a list": (WAVE.tolist(), "a wave as a list; expected a numpy array or a torch tensor"),
-    "unsigned": (np.zeros(800, np.uint8), "a wave of uint8; expected floats, int8, int16 or int32"),
-    "long": (torch.zeros(800, dtype=torch.int64), "a wave of int64"),
-    "complex": (WAVE * 1j, "a wave of complex128"),
-    "true or false": (torch.ones(800, dtype=torch.bool), "a wave of bool"),
-    "words": (np.array(["a"] * 800), "a wave of <U1"),
-    "too large for a float": (np.full(800, 1e300), "not finite"),
+    "no samples": (np.zeros(0), "expected one sample or more"),
+    "unsigned": (np.zeros(800, np.uint8), "of uint8; expected floats, int8, int16 or int32"),
+    "infinite": (np.full(800, np.inf), "not finite"),
+    "too loud for its square": (torch.full((800,), 1e30), "not finite"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_no_wave_is_told(name, runs):
+def test_what_is_no_waveform_is_told(name, runs):
     wave, message = WRONG[name]
     with pytest.raises((ValueError, FloatingPointError), match=message):
         runs["jt"].process(wave)
 
 
-@pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
-def test_what_is_no_strength_is_told(strength, runs, tiny_runs, tmp_path, capsys):
-    with pytest.raises(ValueError, match=r"a strength of .*; expected 0"):
-        runs["jt"].process(WAVE, strength=strength)
-    with pytest.raises(SystemExit) as ended:
-        main([str(tiny_runs["jt"]), "in", str(tmp_path / "out"), f"--strength={strength}"])
-    assert ended.value.code == 2 and "must be 0 to 1" in capsys.readouterr().err
+@pytest.mark.parametrize(("rate", "strength"), [(0, 1.0), (10**9, 1.0), (8000, -0.1), (8000, float("nan"))])
+def test_what_is_no_rate_or_no_strength_is_told(rate, strength, runs):
+    with pytest.raises(ValueError, match="expected"):
+        runs["jt"].process(WAVE, rate, strength=strength)
 
 
-def test_strength_is_that_of_the_audition(runs):
+@pytest.mark.parametrize("strategy", ["jt", "bn", "classifier_clean"])
+def test_finite_weights_that_overflow_predict_nothing(strategy, tiny_runs):
+    run = load_run(tiny_runs[strategy])
+    with torch.no_grad():
+        for weights in run.model.backend.parameters():
+            weights.copy_(weights.sign() * 1e20)
+    with pytest.raises(FloatingPointError, match="not finite"):
+        run.process(WAVE)
+
+
+def test_strength_adds_the_input_at_the_level_that_fits_best_and_the_sum_is_classified(runs):
     noisy = torch.from_numpy(WAVE).float()
-    made = sounds.enhance(runs["jt"], noisy)
+    raw, _ = runs["jt"].process(noisy, level_db=None)
+    gain = matching_gain(raw, noisy)
     for strength in (0.0, 0.3, 0.999):
         enhanced, probabilities = runs["jt"].process(noisy, level_db=None, strength=strength)
-        torch.testing.assert_close(enhanced, made.at(strength), atol=1e-6, rtol=1e-5)
-        torch.testing.assert_close(probabilities, made.classify(made.at(strength)[None])[0], atol=1e-5, rtol=1e-5)
+        expected = add_observation(gain * raw, noisy, strength)
+        torch.testing.assert_close(enhanced, expected, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(probabilities, runs["jt"].classify(expected[None] / gain)[0], atol=1e-5, rtol=1e-5)
 
 
-def test_strength_is_between_the_input_and_the_enhanced_wave_at_the_inputs_rate_and_level(runs):
+def test_strength_is_between_the_input_and_the_enhanced_waveform_at_the_inputs_rate_and_level(runs):
     whole, likely = runs["bn"].process(WAVE, 44_100)
     dry, likely_dry = runs["bn"].process(WAVE, 44_100, strength=0)
     np.testing.assert_array_equal(dry, WAVE.astype(np.float32))  # what lies above 8 kHz as well
@@ -107,21 +112,10 @@ def test_strength_is_between_the_input_and_the_enhanced_wave_at_the_inputs_rate_
     assert np.array_equal(*(runs["classifier_clean"].process(WAVE, strength=strength)[1] for strength in (1, 0)))
 
 
-def test_the_enhanced_wave_fits_the_input_at_every_strength(runs):
-    noisy = torch.from_numpy(WAVE).float()
-    raw, _ = runs["jt"].process(noisy, level_db=None)
-    upside_down = replace(runs["jt"], model=UpsideDown(runs["jt"].model, 3.0))
-    for strength in (1, 0.999):
-        enhanced, _ = upside_down.process(noisy, level_db=-20, strength=strength)
-        assert enhanced @ noisy > 0  # JT leaves level and sign free
-        torch.testing.assert_close(enhanced, runs["jt"].process(noisy, level_db=-20, strength=strength)[0])
-    torch.testing.assert_close(upside_down.process(noisy, level_db=None)[0], -3 * raw)
-
-
 class UpsideDown(torch.nn.Module):
-    """A network's enhanced wave, times minus a gain."""
+    """A network's enhanced waveform, times minus a gain."""
 
-    waves = 0
+    on_waveform = False
 
     def __init__(self, model, gain):
         super().__init__()
@@ -132,6 +126,17 @@ class UpsideDown(torch.nn.Module):
         return JointOutput(-self.gain * enhanced, logits)
 
 
+def test_the_enhanced_waveform_fits_the_input_at_every_strength(runs):
+    noisy = torch.from_numpy(WAVE).float()
+    raw, _ = runs["jt"].process(noisy, level_db=None)
+    upside_down = replace(runs["jt"], model=UpsideDown(runs["jt"].model, 3.0))
+    for strength in (1, 0.999):
+        enhanced, _ = upside_down.process(noisy, level_db=-20, strength=strength)
+        assert enhanced @ noisy > 0  # JT leaves level and sign free
+        torch.testing.assert_close(enhanced, runs["jt"].process(noisy, level_db=-20, strength=strength)[0])
+    torch.testing.assert_close(upside_down.process(noisy, level_db=None)[0], -3 * raw)
+
+
 def test_the_level_fits_best_and_silence_has_one():
     noisy = torch.from_numpy(WAVE)
     assert matching_gain(-0.5 * noisy, noisy) == pytest.approx(-2) and matching_gain(0 * noisy, noisy) == 1
@@ -139,29 +144,43 @@ def test_the_level_fits_best_and_silence_has_one():
     assert torch.equal(add_observation(noisy, 0 * noisy, torch.tensor([[1.0], [0.5]])), torch.stack([noisy, noisy / 2]))
 
 
-TOLD = {
-    ("jt", 0.5): "",
-    ("bn", 1): "",
-    (
-        "bn",
-        0.5,
-    ): "bn_alpha0.5_seed0 does not read the enhanced wave alone: what it classifies is the same at any strength\n",
-    ("classifier_clean", 0.5): "classifier_clean_seed0 does not enhance: no wav is written\n",
-}
+def test_a_copied_model_computes_with_its_own_weights(tiny_runs):
+    run = load_run(tiny_runs["jt"])
+    copied, wave = copy.deepcopy(run.model), torch.from_numpy(WAVE).float()[None, None]
+    with torch.no_grad():
+        for weights in run.model.parameters():
+            weights.zero_()
+        assert copied(wave).enhanced.abs().max() > 0
+        assert copied(wave).logits.abs().max() > 0
+        assert torch.equal(copied(wave).enhanced, load_run(tiny_runs["jt"]).model(wave).enhanced)
 
 
-@pytest.mark.parametrize(("strategy", "strength"), TOLD)
-def test_what_a_run_does_not_do_is_told_once(strategy, strength, tiny_runs, tmp_path, capsys):
-    (tmp_path / "in").mkdir()
-    for name in ("a", "b"):
-        soundfile.write(tmp_path / f"in/{name}.wav", WAVE, 16_000)
-    given = [str(tiny_runs[strategy]), str(tmp_path / "in"), str(tmp_path / "out"), "--strength", str(strength)]
-    main(given)
-    told = "".join(
-        line for line in capsys.readouterr().err.splitlines(keepends=True) if not line.startswith("Enhancing")
-    )
-    assert told == TOLD[strategy, strength]
-    assert len(list((tmp_path / "out").glob("*.wav"))) == (0 if "no wav" in told else 2)
+def test_tiles_that_agree_are_joined_without_a_seam(monkeypatch):
+    monkeypatch.setattr(module, "OVERLAP", 20)
+    wave = torch.randn(2, 250)
+    starts = [0, 50, 150]
+    torch.testing.assert_close(cross_fade([wave[:, at : at + 100] for at in starts], starts), wave)
+
+
+@pytest.mark.parametrize("strategy", ["jt", "bn", "jt_mask", "enhancement", "classifier_noisy"])
+def test_long_waveforms_are_processed_in_tiles(strategy, monkeypatch):
+    """What a tile does not hold is not computed: the batches that the network sees are bounded."""
+    config, model = network(strategy, clip_seconds=0.1)
+    run, lengths = Run(Path(), config, ["a", "b", "c", "d"], model.eval()), []
+    wave = torch.from_numpy(np.resize(WAVE, 20_000)).float()
+    whole = run.process(wave)
+    monkeypatch.setattr(module, "TILE", 2**13)
+    monkeypatch.setattr(module, "OVERLAP", 2**10)
+    model.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[-1]))
+    tiled = run.process(wave)
+    assert lengths == [2**13] * 3
+    for there, expected in zip(tiled, whole, strict=True):
+        assert (there is None) == (expected is None)
+        if there is not None:
+            assert there.shape == expected.shape and torch.corrcoef(torch.stack([there, expected]))[0, 1] > 0.9
+    if model.on_waveform and tiled[0] is not None:
+        halfway = run.process(wave, strength=0.999)
+        torch.testing.assert_close(halfway[1], tiled[1], atol=1e-2, rtol=1e-2)
 
 
 def test_the_readmes_example_runs(tiny_runs, tmp_path, monkeypatch, capsys):
