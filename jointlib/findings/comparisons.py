@@ -1,0 +1,123 @@
+"""Two cells of the grid on the same utterances, and a verdict on each of the paper's claims."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from jointlib.findings.intervals import estimate, in_text
+from jointlib.findings.measures import MEASURES
+from jointlib.findings.published import claims
+from jointlib.runs.folder import title
+from jointlib.strategies import STRATEGIES
+
+Cell = tuple[str, float | None]  # strategy and alpha; None: the strategy's own
+NOISY: Cell = ("noisy", None)  # the unprocessed input; its accuracy is that of a classifier trained on clean speech
+BEST = "protected"  # the strategy beyond the paper that is meant to have both, accuracy and quality
+
+
+def name(cell: Cell) -> str:
+    """How a table or a sentence calls a cell: ``JT, α = 0.5``; without alpha where that is None."""
+    strategy, alpha = cell
+    if strategy == "noisy":
+        return "Noisy, unprocessed"
+    return STRATEGIES[strategy].title if alpha is None else title(strategy, alpha)
+
+
+def values(scores: pd.DataFrame, metric: str, cell: Cell) -> pd.Series:
+    """A column of per_utterance.csv in one cell, by seed, speaker and path; empty where the cell was not run."""
+    strategy, alpha = cell
+    if strategy == "noisy" and metric == "correct":
+        rows = scores[scores.strategy == "classifier_clean"]
+    elif strategy == "noisy":
+        metric = metric.replace("_enhanced", "_noisy")
+        rows = scores.drop_duplicates(["seed", "path"])
+    else:
+        rows = scores[(scores.strategy == strategy) & ((scores.alpha == alpha) | (alpha is None))]
+    if metric not in rows:
+        return pd.Series(dtype=float)
+    return rows.set_index(["seed", "speaker", "path"])[metric].dropna().astype(float)
+
+
+def difference(scores: pd.DataFrame, metric: str, first: Cell, second: Cell) -> dict[str, float] | None:
+    """First minus second on the utterances and seeds that both have: difference, low, high (95 %), p (two-sided t).
+
+    Speakers and seeds are random, as in `intervals.interval`. None where one was not run.
+    """
+    both = pd.concat([values(scores, metric, cell) for cell in (first, second)], axis=1, join="inner", keys=("a", "b"))
+    if both.empty:
+        return None
+    both = both.reset_index()
+    mean, low, high, p = estimate(both.a - both.b, both.speaker, both.seed)
+    return {"difference": mean, "low": low, "high": high, "p": p, "seeds": both.seed.nunique()}
+
+
+def better(about: Mapping[str, float], metric: str) -> int:
+    """Of a `difference`: 1, the first is better; -1, worse; 0, the interval includes 0, or there is none."""
+    if not (about["low"] > 0 or about["high"] < 0):
+        return 0
+    return 1 if (about["difference"] > 0) != MEASURES[metric].less_is_better else -1
+
+
+def shown(about: Mapping[str, float], metric: str) -> str:
+    """A `difference` with unit and interval: ``+0.20 [+0.16, +0.24]``."""
+    measure = MEASURES[metric]
+    return in_text(about["difference"], about["low"], about["high"], f"+{measure.form}", measure.unit)
+
+
+def compare_cells(scores: pd.DataFrame, pairs: Iterable[tuple[str, Cell, Cell]]) -> pd.DataFrame:
+    """`difference` of several (metric, first, second), with p corrected for their number (Holm 1979) as p_holm."""
+    rows = []
+    for metric, first, second in pairs:
+        if about := difference(scores, metric, first, second):
+            rows.append({"metric": metric, "first": name(first), "second": name(second), **about})
+    table = pd.DataFrame(rows, columns=["metric", "first", "second", "difference", "low", "high", "p", "seeds"])
+    return table.assign(p_holm=holm(table.p.to_numpy(dtype=float)))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p values corrected so that the chance of any false find stays below the level (Holm 1979)."""
+    order = np.argsort(p)
+    corrected = np.empty_like(p)
+    corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    return corrected
+
+
+def dominance(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced", margin: float = 0.01) -> pd.DataFrame:
+    """Whether `BEST` has both: for every published cell, the differences in accuracy and in quality, and a verdict.
+
+    It is not worse in accuracy where the 95 % interval of the difference lies above -`margin`, and better in quality
+    where it lies on the better side of 0; a cell without a front-end is compared in accuracy, and the noisy input is
+    its quality.
+    """
+    best, rows = (BEST, None), []
+    for cell in scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False, name=None):
+        row = STRATEGIES[cell[0]]
+        if row.published and row.test_input == "noisy":
+            accuracy = difference(scores, "correct", best, cell)
+            gain = difference(scores, quality, best, cell) or difference(scores, quality, best, NOISY)
+            if accuracy and gain:
+                verdict = "yes" if accuracy["low"] > -margin and better(gain, quality) > 0 else "no"
+                rows.append((name(cell), shown(accuracy, "correct"), shown(gain, quality), verdict))
+    return pd.DataFrame(rows, columns=["against", "accuracy", MEASURES[quality].label, "not worse, and better"])
+
+
+def verdicts(scores: pd.DataFrame) -> pd.DataFrame:
+    """Each of the paper's claims with the published values, our difference, and a verdict: held, not held, undecided
+    (not significant at 5 % after correction for their number), or not tested. A positive difference speaks for it."""
+    rows, differences = list(claims().itertuples()), []
+    for row in rows:
+        cells = (row.better, row.better_alpha), (row.worse, row.worse_alpha)
+        first, second = cells[::-1] if MEASURES[row.metric].less_is_better else cells
+        differences.append(difference(scores, row.metric, first, second))
+    corrected = iter(holm(np.array([about["p"] for about in differences if about])))
+    table = []
+    for row, about in zip(rows, differences, strict=True):
+        if about is None:
+            verdict = "cannot be tested: not run"
+        elif not next(corrected) < 0.05:  # NaN: a single test speaker
+            verdict = "undecided"
+        else:
+            verdict = "held" if about["difference"] > 0 else "not held: the reverse"
+        table.append((row.claim, row.published, shown(about, row.metric) if about else "–", verdict))
+    return pd.DataFrame(table, columns=["claim", "in the paper", "our difference [95 % interval]", "here"])

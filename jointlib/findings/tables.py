@@ -1,0 +1,84 @@
+"""Tables from finished runs: the paper's own, with the published values, and those of all that was run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jointlib.findings.comparisons import name
+from jointlib.findings.intervals import cells, in_text, noisy_cell, on_noise
+from jointlib.findings.measures import MEASURES
+from jointlib.findings.published import ALPHAS, TABLES, published
+from jointlib.runs.evaluate import remark
+from jointlib.runs.folder import title
+
+_OVERVIEW = ("correct", "correct_on_clean", "pesq_wb_enhanced", "stoi_enhanced", "si_sdr_enhanced")
+
+
+def compare(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:
+    """A paper table in long form: table, strategy, alpha, published, and the columns of `intervals.cells`."""
+    metric = TABLES[number].metric
+    ours = pd.concat([noisy_cell(scores, metric, classifier), cells(scores, metric)])
+    theirs = published().query("table == @number").rename(columns={"value": "published"})
+    return theirs.merge(ours, on=["strategy", "alpha"], how="left").drop(columns="metric")
+
+
+def paper_table(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:
+    """A table as in the paper, a column an alpha: "ours [95 % interval] (published)"; † is explained by `legend`."""
+    table = TABLES[number]
+    columns = [f"alpha = {alpha:g}" for alpha in ALPHAS]
+    rows = compare(scores, number, classifier)
+    layout = pd.DataFrame("", index=[name((strategy, None)) for strategy in rows.strategy.unique()], columns=columns)
+    for row in rows.itertuples():
+        ours = "not run" if np.isnan(row.value) else _with_bounds(row, table.form, table.metric)
+        theirs = "–" if np.isnan(row.published) else f"{row.published:{table.form}}"
+        alpha = ALPHAS[0] if np.isnan(row.alpha) else row.alpha
+        layout.loc[name((row.strategy, None)), f"alpha = {alpha:g}"] = f"{ours} ({theirs})"
+    return layout.rename_axis(table.caption)
+
+
+def overview(scores: pd.DataFrame) -> pd.DataFrame:
+    """Noisy speech as it is, and every strategy that was run: accuracy on noisy and on clean speech, quality, and the
+    average cost of a run with all that it started from."""
+    grouped = scores.groupby(["strategy", "alpha"])
+    mean = grouped[["passes", "core_seconds", "parameters"]].mean()
+    cost = {
+        "seeds": grouped.seed.nunique().map(str),
+        "passes": mean.passes.map("{:.3g}".format),
+        "core-minutes": (mean.core_seconds / 60).map("{:.1f}".format),
+        "parameters": (mean.parameters / 1000).map("{:,.0f} k".format),
+    }
+    return measured(scores, _OVERVIEW).join(pd.DataFrame(cost).set_axis(map(name, mean.index))).fillna("–")
+
+
+def measured(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """A row for noisy speech and for every strategy and alpha that was run, a column a metric. Noisy speech is on top,
+    the others follow by the first metric that they have, best first. What is tested on clean speech has no quality,
+    and no accuracy on noisy speech."""
+    texts, ranks = {}, {}
+    for place, metric in enumerate(metrics):
+        own = scores if metric == "correct_on_clean" else on_noise(scores)
+        noisy = [noisy_cell(scores, metric)] if metric.endswith("_enhanced") else []
+        for row in pd.concat([*noisy, cells(own, metric)]).itertuples():
+            cell = name((row.strategy, row.alpha))
+            ranks.setdefault(cell, (row.strategy != "noisy", place, -row.value))
+            texts.setdefault(cell, {})[metric] = _with_bounds(row, MEASURES[metric].form, metric)
+    table = pd.DataFrame.from_dict(texts, orient="index", columns=metrics).loc[sorted(ranks, key=ranks.get)]
+    heads = {metric: MEASURES[metric].head for metric in metrics}
+    return table.rename(columns=heads).rename_axis("strategy").fillna("–")
+
+
+def _with_bounds(row: Any, form: str, metric: str) -> str:
+    """A row of `cells` as text, an accuracy marked with † where a classifier has learnt nothing."""
+    mark = " †" if row.guessing and metric.startswith("correct") else ""
+    return in_text(row.value, row.low, row.high, form, mark)
+
+
+def legend(scores: pd.DataFrame) -> str:
+    """The runs that † marks, each with what `evaluate.remark` says of it, as Markdown; empty where all classify."""
+    lines = []
+    for (strategy, alpha, seed), own in scores.groupby(["strategy", "alpha", "seed"]):
+        if reason := remark(own.dropna(axis=1, how="all")):
+            lines.append(f"- {title(strategy, alpha)}, seed {seed}: {reason}")
+    return "\n".join(["† A classifier that has learnt nothing:", "", *lines]) if lines else ""

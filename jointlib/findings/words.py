@@ -1,0 +1,71 @@
+"""Sentences computed from scores: those that must be right for any corpus. All else is prose in the notebooks."""
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from jointlib.findings.comparisons import BEST, Cell, better, difference, name, shown
+from jointlib.findings.intervals import cells, on_noise
+from jointlib.findings.measures import MEASURES
+from jointlib.strategies import STRATEGIES
+
+_VERDICTS = {1: "is better than", 0: "does not differ significantly from", -1: "is worse than"}
+
+
+def what_we_see(*sentences: str) -> Markdown:
+    """The sentences that are not empty, below a table or a figure; each may be a list in Markdown."""
+    text = "\n\n".join(filter(None, sentences)) or "Nothing that was run can be compared here."
+    return Markdown(f"**What we see.** {text}")
+
+
+def versus(scores: pd.DataFrame, metric: str, first: Cell, second: Cell) -> str:
+    """Whether one cell is better than a second on the same utterances and seeds; empty where one was not run."""
+    about = difference(scores, metric, first, second)
+    if about is None:
+        return ""
+    verdict = _VERDICTS[better(about, metric)]
+    if np.isnan(about["low"]):
+        verdict = "cannot be compared, with a single test speaker, with"
+    label = MEASURES[metric].label
+    return f"**{name(first)}** {verdict} **{name(second)}** in {label} ({shown(about, metric)})."
+
+
+def best_of_all(scores: pd.DataFrame, metric: str, rival: Cell) -> str:
+    """The best of all cells that are tested on noisy speech, and whether it is better than `rival`."""
+    rivals, measure = cells(on_noise(scores), metric), MEASURES[metric]
+    if rivals.empty:
+        return ""
+    row = rivals.loc[rivals.value.idxmin() if measure.less_is_better else rivals.value.idxmax()]
+    best = (row.strategy, row.alpha)
+    text = f"Of {len(rivals)} cells, **{name(best)}** has the best {measure.label}, {row.value:{measure.form}}."
+    return f"{text} {versus(scores, metric, best, rival) if row.strategy != rival[0] else ''}".strip()
+
+
+def verdict_count(verdicts: pd.DataFrame) -> str:
+    """How many of the paper's claims hold, from a table of `comparisons.verdicts`."""
+    counts = verdicts.here.str.partition(":")[0].value_counts()
+    listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    return f"The paper's {len(verdicts)} claims: {listed}."
+
+
+def best_model(dominance: pd.DataFrame) -> str:
+    """Against how many published cells the best model has both, from a table of `comparisons.dominance`."""
+    if dominance.empty:
+        return ""
+    won = int((dominance["not worse, and better"] == "yes").sum())
+    better_in = "is no worse in accuracy, and better in quality, than"
+    return f"**{STRATEGIES[BEST].title}** {better_in} {won} of {len(dominance)} published cells."
+
+
+def failed(scores: pd.DataFrame) -> str:
+    """Which metrics could not be computed and why: ``STOI of noisy speech: 7 utterances (too little speech)``."""
+    labels = {name.removesuffix("_enhanced"): measure.label for name, measure in MEASURES.items()}
+    lines = []
+    for column in scores.filter(like="failed_"):
+        speech = column.removeprefix("failed_")
+        reasons = scores.assign(reason=scores[column].fillna("").str.split("; ")).explode("reason")
+        counts = reasons[reasons.reason != ""].groupby("reason").path.nunique()
+        for text, count in counts.items():
+            metric, _, reason = text.partition(": ")
+            lines.append(f"\n- {labels.get(metric, metric)} of {speech} speech: {count} utterances ({reason})")
+    return f"Not computed, and left out of every mean:{''.join(lines)}" if lines else "Every metric was computed."
