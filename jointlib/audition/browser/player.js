@@ -1,8 +1,8 @@
-// The player: every channel runs all the time and only gains change, so that a switch keeps the position without a gap.
+// The player. All channels run in parallel and only their gains change, so that a switch keeps the position without a gap.
 
-const FADE = 0.008; // seconds of every cross-fade: too short to notice, long enough not to click
-const LEAD = 0.02; // seconds from a change to the voice that has it
-const SLOTS = ["clean", "noisy", "enhanced A", "enhanced B", "residual"]; // the keys 1 to 5, whatever is missing
+const FADE = 0.008; // seconds of every cross-fade: long enough not to click, too short to be noticed
+const LEAD = 0.02; // seconds from a change of the sound until the new voice starts
+const SLOTS = ["clean", "noisy", "enhanced A", "enhanced B", "residual"]; // keys 1 to 5, even if one is missing
 const MEL_TICKS = [[500, "0.5"], [1000, "1"], [2000, "2"], [4000, "4"]]; // Hz, label in kHz
 const PLAY = '<svg viewBox="0 0 16 16" width="16" height="16"><path d="M3 1l11 7-11 7z"/></svg>';
 const PAUSE = '<svg viewBox="0 0 16 16" width="16" height="16"><path d="M3 2h4v12H3zM9 2h4v12H9z"/></svg>';
@@ -14,8 +14,8 @@ const WAVE = 34, MEL = 64, LEFT = 52, RIGHT = 44; // px
 class Engine {
   constructor(onend) {
     this.onend = onend;
-    this.chosen = "enhanced A"; // the name of a channel; the first one to hear, so that the next key compares
-    this.offset = 0; // seconds: where it stands, or where the voice that plays began
+    this.chosen = "enhanced A"; // the audible channel
+    this.offset = 0; // seconds: the position when paused; while playing, the position at which the voice started
     this.loop = this.matched = true;
   }
 
@@ -28,7 +28,7 @@ class Engine {
     return this.loop ? elapsed % this.duration : Math.min(elapsed, this.duration);
   }
 
-  // When the next voice can take over: late enough to be on time to the sample, and after the last fade.
+  // The earliest time at which a new voice can start: it needs LEAD to be sample-accurate, and the last fade must be over.
   get takeover() { return Math.max(this.context.currentTime + LEAD, this.voice.startedAt + 2 * FADE); }
 
   load(sound) {
@@ -38,7 +38,7 @@ class Engine {
       for (let at = 0; at < samples.length; at++) values[at] = (samples[at] * sound.peak) / 32767;
       return buffer;
     });
-    const another = this.duration !== buffers[0].duration; // not the same sound, changed
+    const another = this.duration !== buffers[0].duration; // otherwise the same speech, mixed or enhanced anew
     this.takeOver(() => {
       this.offset = another ? 0 : this.offset;
       if (!sound.names.includes(this.chosen)) this.chosen = sound.names.includes("noisy") ? "noisy" : sound.names[0];
@@ -50,7 +50,7 @@ class Engine {
     this.takeOver(() => (this.offset = Math.max(0, Math.min(seconds, this.duration - 0.01))));
   }
 
-  // Let a new voice follow the old one without a gap, after a change.
+  // Apply a change and cross-fade from the old voice to a new one.
   takeOver(change) {
     const at = this.playing ? this.takeover : null;
     if (at !== null) this.stop(at);
@@ -67,7 +67,7 @@ class Engine {
 
   play(at = null) {
     if (!this.buffers || this.playing) return;
-    this.context ??= new AudioContext({ sampleRate: this.sample_rate }); // the browser's own resampler is the better one
+    this.context ??= new AudioContext({ sampleRate: this.sample_rate }); // the browser resamples its output
     this.context.resume();
     const startedAt = at ?? this.context.currentTime;
     const out = new GainNode(this.context, { gain: 0 });
@@ -148,7 +148,7 @@ const toggle = (label, checked, onchange) => {
   return box;
 };
 
-// Copies, since what arrives may lie at odd places of a longer message.
+// Copies the buffers, as they may be misaligned within the message.
 function unpack({ names, audio, mels, ...rest }) {
   const bytes = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
   const split = (all) => names.map((_, channel) => {
@@ -160,19 +160,23 @@ function unpack({ names, audio, mels, ...rest }) {
 
 const slaney = (hertz) => (hertz < 1000 ? (hertz * 3) / 200 : 15 + Math.log(hertz / 1000) * (27 / Math.log(6.4)));
 
-// Waveform above log-mel spectrogram of one channel; the scales are those of all channels.
-function drawLane(canvas, sound, channel) {
+// A pen in the theme's colour and font, in CSS pixels.
+function penFor(canvas, height) {
   const ratio = window.devicePixelRatio || 1;
-  const width = canvas.clientWidth, height = WAVE + MEL;
-  if (!width) return;
-  canvas.width = width * ratio;
+  canvas.width = canvas.clientWidth * ratio;
   canvas.height = height * ratio;
   const pen = canvas.getContext("2d");
   pen.scale(ratio, ratio);
   const style = getComputedStyle(canvas);
   pen.strokeStyle = pen.fillStyle = style.color;
   pen.font = `10px ${style.fontFamily}`;
-  const span = width - LEFT - RIGHT;
+  return pen;
+}
+
+// Waveform above log-mel spectrogram of one channel, on scales common to all channels.
+function drawLane(canvas, sound, channel) {
+  const pen = penFor(canvas, WAVE + MEL);
+  const span = canvas.clientWidth - LEFT - RIGHT;
   const samples = sound.samples[channel];
   pen.beginPath();
   for (let x = 0; x < span; x++) {
@@ -199,7 +203,7 @@ function drawLane(canvas, sound, channel) {
   }
 }
 
-const COLOURS = Array.from({ length: 256 }, (_, shade) => { // [red, green, blue], between the places by interpolation
+const COLOURS = Array.from({ length: 256 }, (_, shade) => { // [red, green, blue], interpolated
   const at = (shade / 255) * (MAGMA.length - 1), low = Math.min(Math.floor(at), MAGMA.length - 2);
   const part = (place, index) => parseInt(MAGMA[place].slice(2 * index, 2 * index + 2), 16);
   return [0, 1, 2].map((index) => Math.round(part(low, index) + (at - low) * (part(low + 1, index) - part(low, index))));
@@ -233,23 +237,15 @@ function drawMel(pen, sound, channel, span) {
 }
 
 function drawTimeAxis(canvas, duration) {
-  const ratio = window.devicePixelRatio || 1;
+  const pen = penFor(canvas, 22);
   const width = canvas.clientWidth;
-  if (!width) return;
-  canvas.width = width * ratio;
-  canvas.height = 22 * ratio;
-  const pen = canvas.getContext("2d");
-  pen.scale(ratio, ratio);
-  const style = getComputedStyle(canvas);
-  pen.fillStyle = style.color;
-  pen.font = `10px ${style.fontFamily}`;
   pen.textAlign = "center";
   const step = [0.1, 0.2, 0.5, 1, 2, 5].find((value) => duration / value <= 12) ?? 10;
   const span = width - LEFT - RIGHT;
   for (let tick = 0; tick * step <= duration + 1e-9; tick++) {
     const x = LEFT + (tick * step * span) / duration;
     pen.fillRect(x, 0, 1, 4);
-    pen.fillText((tick * step).toFixed(step < 1 ? 1 : 0), x, 14);
+    if (x < LEFT + span - 8) pen.fillText((tick * step).toFixed(step < 1 ? 1 : 0), x, 14); // before "time (s)"
   }
   pen.textAlign = "left";
   pen.fillText("time (s)", width - RIGHT + 2, 14);
@@ -274,12 +270,11 @@ function render({ model, el }) {
   const hint = make("span", "jl-hint");
   options.append(
     toggle("loop", true, (on) => engine.setLoop(on)),
-    ...(picture ? [toggle("loudness-matched", true, (on) => engine.setMatched(on))] : []), // not in a blind vote
+    ...(picture ? [toggle("loudness-matched", true, (on) => engine.setMatched(on))] : []), // a blind vote always is
     hint,
   );
   el.append(bar, options, lanes);
 
-  const hidden = new Set();
   let sound = null;
 
   const show = () => {
@@ -314,10 +309,9 @@ function render({ model, el }) {
   };
 
   const drawPicture = () => {
-    if (!sound || !picture) return;
+    if (!sound || !picture || !lanes.clientWidth) return;
     lanes.replaceChildren();
     sound.names.forEach((name, channel) => {
-      if (hidden.has(name)) return;
       const lane = make("div", "jl-lane");
       lane.dataset.name = name;
       const canvas = make("canvas", "");
@@ -330,7 +324,7 @@ function render({ model, el }) {
     show();
   };
 
-  // Whose residual it is: a button for each enhanced channel.
+  // A button for each enhanced channel, which chooses its residual.
   const residualOf = () => ["A", "B"].filter((lane) => sound.names.includes(`enhanced ${lane}`)).map((lane) => {
     const shown = model.get("captions").residual === `residual of ${lane}`;
     const button = make("button", shown ? "jl-of jl-chosen" : "jl-of", lane);
@@ -358,15 +352,9 @@ function render({ model, el }) {
         el.focus({ preventScroll: true }); // so that space plays
       };
       chip.append(button);
-      if (picture) {
-        const box = toggle("show", !hidden.has(name), (on) => {
-          if (on) hidden.delete(name);
-          else hidden.add(name);
-          drawPicture();
-        });
-        box.title = `show ${name} in the picture`;
+      if (name === "residual") {
         const row = make("div", "jl-chip-row");
-        row.append(box, ...(name === "residual" ? residualOf() : []));
+        row.append(...residualOf());
         chip.append(row);
       }
       return chip;
@@ -382,8 +370,7 @@ function render({ model, el }) {
     if (renamed) drawChips();
     show();
     el.dataset.revision = sound.revision;
-    el.dispatchEvent(new CustomEvent("soundchange", { bubbles: true, detail: sound.revision }));
-    requestAnimationFrame(drawPicture); // the ear first
+    requestAnimationFrame(drawPicture); // after the sound has changed, which takes no drawing time
   };
 
   const onkey = (event) => {
@@ -392,7 +379,7 @@ function render({ model, el }) {
     if (!sound || !area.contains(event.target) || event.target.closest(writing)) return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const name = sound.names.find((known) => String(keyOf(known)) === event.key);
-    if (event.key === " " && tabbed && event.target.matches("button, input")) return; // it is theirs
+    if (event.key === " " && tabbed && event.target.matches("button, input")) return; // presses the focused control
     if (event.key !== " " && !name) return;
     event.preventDefault();
     event.stopImmediatePropagation();
@@ -401,12 +388,12 @@ function render({ model, el }) {
     else playOrPause();
   };
 
-  const onkeyup = (event) => { // or what the mouse chose would take the space for a click
+  const onkeyup = (event) => { // a button that the mouse focused would be clicked when the space bar is released
     const chosen = event.key === " " && !tabbed && area.contains(event.target) && event.target.matches("button, input");
     if (chosen) event.preventDefault();
   };
 
-  // Space belongs to a button or a box only when the keyboard went there; what the mouse chose leaves it to the player.
+  // Space presses a button or a box only if the Tab key focused it; after a click of the mouse, space plays.
   let tabbed = false;
   const onpointer = () => (tabbed = false);
 
@@ -420,12 +407,12 @@ function render({ model, el }) {
     if (sound && share >= 0 && share <= 1) engine.seek(share * engine.duration);
   };
 
-  // The keys belong to the whole application around the player, and to it before a notebook takes digits for headings.
+  // Keys work in the whole application around the player; they are captured before JupyterLab makes headings of digits.
   let area = el;
   const settle = requestAnimationFrame(() => {
     area = el.closest(".jl-application") ?? el;
     if (area !== el) area.tabIndex = -1;
-    const { top, bottom } = bar.getBoundingClientRect(); // where all cells are run, a notebook is left at its end
+    const { top, bottom } = bar.getBoundingClientRect(); // after "Run all cells" the notebook is scrolled to its end
     if (picture && (top < 0 || bottom > window.innerHeight)) area.scrollIntoView();
   });
   window.addEventListener("keydown", onkey, true);
@@ -447,7 +434,7 @@ function render({ model, el }) {
   sized.observe(el);
   const themed = new MutationObserver(() => requestAnimationFrame(drawPicture));
   themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
-  const preferred = matchMedia("(prefers-color-scheme: dark)"); // Voila's theme
+  const preferred = matchMedia("(prefers-color-scheme: dark)"); // decides Voila's colours
   preferred.addEventListener("change", drawPicture);
   model.on("change:sound", load);
   model.on("change:captions", () => sound && drawChips());

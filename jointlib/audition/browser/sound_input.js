@@ -1,11 +1,10 @@
-// A sound from the researcher: a file, or the microphone at 16 kHz. It travels in parts, since a server takes 10 MB a message.
+// A file, or a recording from the microphone at 16 kHz.
 
-const PART = 4_000_000; // bytes
-const LARGEST = 70_000_000; // bytes: 30 s of eight channels at 96 kHz and 24 bits
+const LARGEST = 10_000_000; // bytes: a Jupyter server accepts messages of up to 10 MiB
 const LONGEST = 30; // seconds
 const RATE = 16_000; // Hz
 
-// Runs in the audio thread: hands over what it hears.
+// Runs in the audio thread and posts the samples.
 const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
   process([input]) { if (input[0]) this.port.postMessage(input[0].slice()); return true; }
 });`;
@@ -42,7 +41,7 @@ async function record(stream, stopped, onlevel) {
   }
 }
 
-// Float samples as a mono wav file, so that a recording is read as any other sound is.
+// Float samples as a mono wav file, so that Python decodes a recording like any other file.
 function asWav(samples) {
   const header = new DataView(new ArrayBuffer(44));
   const name = (at, text) => [...text].forEach((letter, place) => header.setUint8(at + place, letter.charCodeAt(0)));
@@ -80,17 +79,12 @@ function render({ model, el }) {
 
   const fail = (problem) => model.send({ problem });
 
-  const send = (name, bytes) => {
-    const parts = Math.max(1, Math.ceil(bytes.byteLength / PART));
-    for (let part = 0; part < parts; part++) {
-      model.send({ name, part, parts }, undefined, [bytes.slice(part * PART, (part + 1) * PART)]);
-    }
-  };
+  const send = (name, bytes) => model.send({ name }, undefined, [bytes]);
 
   const sendFile = async (file) => {
     if (!file) return;
     if (file.size > LARGEST) {
-      fail(`${file.name} has ${Math.round(file.size / 1e6)} MB; choose a sound of up to 30 s and 70 MB.`);
+      fail(`${file.name} has ${Math.round(file.size / 1e6)} MB; choose a sound of up to 30 s and 10 MB, such as flac.`);
       return;
     }
     try {
@@ -108,7 +102,7 @@ function render({ model, el }) {
       return;
     }
     let stream = null;
-    microphone.disabled = true; // until the browser has asked whether it may
+    microphone.disabled = true; // until the permission is given
     try {
       if (!navigator.mediaDevices) throw new Error("the browser gives it only to pages on localhost or https");
       const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
