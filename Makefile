@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PROFILE ?= quick
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+TEST_JOBS ?= 2
 BIN := .venv/bin
 # One thread a process: the grid fills the cores with processes. Threads of numpy and of torch would get in their way.
 export OMP_NUM_THREADS ?= 1
@@ -21,10 +22,10 @@ reproduce: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_JOBS)
 
 lab: .venv/installed
-	$(BIN)/python .config/serve.py jupyterlab --IdentityProvider.token --config jupyter_server_config.py --notebook-dir . \
+	$(BIN)/python .config/serve.py jupyterlab --IdentityProvider.token --config .config/jupyter_server_config.py --notebook-dir . \
 		--LabApp.default_url=/lab/tree/notebooks --ServerApp.ip=127.0.0.1 $(ROOT) $(LAB)
 
 bench: .venv/installed

@@ -1,5 +1,7 @@
-"""``serve.py MODULE OPTION ...``: run MODULE with OPTION=$TOKEN added, as every user of a machine can read its command
-lines, and nobody another's environment."""
+"""``serve.py MODULE OPTION ...``: run MODULE with OPTION=$TOKEN added.
+
+Every user of a machine can read the command lines of all processes, but not their environment.
+"""
 
 import os
 import runpy

@@ -14,12 +14,12 @@ import pandas as pd
 
 from benchmarks.reference import PAGE, TARGET, fill, recorded
 from jointlib.config import load_config
-from jointlib.runs.comparisons import BEST, difference, dominance, name, shown, verdicts
+from jointlib.findings.comparisons import BEST, difference, dominance, name, shown, verdicts
+from jointlib.findings.intervals import cells, in_text
+from jointlib.findings.measures import MEASURES
+from jointlib.findings.scores import read_run
 from jointlib.runs.fit import fit
 from jointlib.runs.folder import list_runs, read_config
-from jointlib.runs.intervals import cells
-from jointlib.runs.measures import MEASURES
-from jointlib.runs.scores import read_run
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import write_atomically, write_csv
 
@@ -27,8 +27,7 @@ PROFILE, FILE = "beyond", TARGET / "rates.csv"
 RATES = (1e-3, 2e-3, 4e-3)
 NOISY_TRAINED = "classifier_noisy"
 FINAL = (BEST, "jt", NOISY_TRAINED, "bn_mix", "cascade_enhanced", "bn", "classifier_clean")
-ROWS = (*FINAL, "enhancement", "mask")
-CELLS = (*product(ROWS, RATES), ("enhancement", 8e-3))
+CELLS = (*product((*FINAL, "enhancement", "mask"), RATES), ("enhancement", 8e-3))
 KEY = ["strategy", "learning_rate", "seed"]
 
 
@@ -54,34 +53,29 @@ def record(cells: list[tuple[str, float, int]]) -> pd.DataFrame:
     table = recorded(runs).join(pd.DataFrame(map(validated, folders)))
     if FILE.exists():
         table = pd.concat([table, pd.read_csv(FILE)]).drop_duplicates(KEY)
-    order = {row: place for place, row in enumerate(ROWS)}
-    table = table.sort_values(KEY, key=lambda column: column.map(order) if column.name == "strategy" else column)
-    write_csv(FILE, table)
+    write_csv(FILE, table.sort_values(KEY))
     return table
 
 
 def at_chosen_rates(validations: pd.DataFrame, scores: pd.DataFrame, rates: Mapping[str, float]) -> pd.DataFrame:
     """A row for every strategy of `rates`, trained at that: validation accuracy of each rate, the scores, and how far
     Protected JT, at its own, is above it."""
-    won = dominance(scores).set_index("against")
-    rows = {}
+    won, rows = dominance(scores).set_index("against"), {}
     for strategy, rate in rates.items():
-        found = validations[validations.strategy == strategy].groupby("learning_rate").valid_accuracy.mean()
-        tried = (
-            f"**{mean:.3f}** at {own:g}" if own == rate else f"{mean:.3f} at {own:g}" for own, mean in found.items()
-        )
-        told = {"validation accuracy, at learning rate": ", ".join(tried)}
+        cell = (strategy, STRATEGIES[strategy].alpha or 0.5)
+        trials = validations[validations.strategy == strategy].groupby("learning_rate").valid_accuracy.mean()
+        texts = {tried: f"{mean:.3f} at {tried:g}" for tried, mean in trials.items()}
+        texts[rate] = f"**{trials[rate]:.3f}** at {rate:g}"
+        row = {"validation accuracy, at learning rate": ", ".join(texts.values())}
         for metric in ("correct", "pesq_wb_enhanced"):
             for mean in cells(scores[scores.strategy == strategy], metric).itertuples():
-                form = MEASURES[metric].form
-                told[MEASURES[metric].head] = f"{mean.value:{form}} [{mean.low:{form}}, {mean.high:{form}}]"
-        title = name((strategy, STRATEGIES[strategy].alpha or 0.5))
-        if title in won.index:
-            told |= {f"Protected JT above it, {column}": won.loc[title, column] for column in won.columns[:2]}
+                row[MEASURES[metric].head] = in_text(mean.value, mean.low, mean.high, MEASURES[metric].form)
+        if name(cell) in won.index:
+            row |= {f"Protected JT above it, {column}": won.loc[name(cell), column] for column in won.columns[:2]}
         if strategy != NOISY_TRAINED:
             gap = difference(scores, "correct", (strategy, None), (NOISY_TRAINED, None))
-            told["above a classifier of noisy speech, accuracy"] = shown(gap, "correct")
-        rows[title] = told
+            row["above a classifier of noisy speech, accuracy"] = shown(gap, "correct")
+        rows[name(cell)] = row
     return pd.DataFrame.from_dict(rows, orient="index").fillna("–").rename_axis("strategy").reset_index()
 
 

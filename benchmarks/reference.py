@@ -13,12 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from jointlib.config import CHECKOUT, Config, load_config
-from jointlib.corpora.batches import load_data
-from jointlib.runs.comparisons import difference, shown
+from jointlib.findings.comparisons import BEST, NOISY, Cell, compare_cells, difference, shown
+from jointlib.findings.scores import read_passages, read_scores
 from jointlib.runs.folder import list_runs, title
-from jointlib.runs.scores import read_passages, read_scores
-from jointlib.runs.tables import generalisation, write_tables
-from jointlib.runs.words import NOISY
 from jointlib.strategies import STRATEGIES, Classifier
 from jointlib.support.files import write_atomically, write_csv
 
@@ -80,20 +77,31 @@ def joining(scores: pd.DataFrame, passages: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy").reset_index()
 
 
+def pairs_of_interest(scores: pd.DataFrame) -> list[tuple[str, Cell, Cell]]:
+    """The rows of comparisons.csv: `BEST` with every other cell that is tested on noisy speech, in accuracy and three
+    measures of quality; and the joint strategies with a classifier trained on noisy speech and with a cascade."""
+    rows = scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False, name=None)
+    cells: list[Cell] = [cell for cell in rows if STRATEGIES[cell[0]].test_input == "noisy"]
+    others = [cell for cell in cells if cell[0] != BEST]
+    pairs = [("correct", (BEST, None), other) for other in others]
+    for metric in ("pesq_wb_enhanced", "stoi_enhanced", "si_sdr_enhanced"):
+        pairs += [(metric, (BEST, None), other) for other in [NOISY, *others]]
+    rivals = [("classifier_noisy", None), ("cascade_enhanced", None)]
+    joint = [cell for cell in cells if STRATEGIES[cell[0]].alpha is None]
+    return pairs + [("correct", cell, rival) for cell in joint for rival in rivals]
+
+
 def write_reference(config: Config, target: Path) -> None:
-    """Record a profile's tables, figures and runs.csv, and how its runs do on what training has not met."""
-    write_tables(config, target)
-    for figure in (config.summary / "figures").glob("*.png" if target == TARGET else "trade_off.png"):
-        shutil.copy(figure, target)
+    """Record a profile's tables and figures, made by notebooks 4, 5 and 7, and what its runs were made with."""
+    target.mkdir(parents=True, exist_ok=True)
+    figures = (config.summary / "figures").glob("*.png" if target == TARGET else "trade_off.png")
+    for file in [*(config.summary / "tables").glob("*.*"), *figures]:
+        shutil.copy(file, target)
     write_csv(target / "runs.csv", recorded(list_runs(config.folder).query("variant == @config.variant")))
-    scores, data = read_scores(config), load_data(config)
-    unmet = {"unmet_accuracy": "correct", "unmet_pesq": "pesq_wb_enhanced"}
-    tables = {name: generalisation(scores, data, metric).reset_index() for name, metric in unmet.items()}
-    if (gradients := config.summary / "tables/gradients.csv").exists():
-        tables["gradients"] = pd.read_csv(gradients).round(2)
-    for name, table in (tables | {"joining": joining(scores, read_passages(config))}).items():
-        if len(table):
-            write_atomically(target / f"{name}.md", (table.to_markdown(index=False) + "\n").encode())
+    scores = read_scores(config)
+    write_csv(target / "comparisons.csv", compare_cells(scores, pairs_of_interest(scores)))
+    table = joining(scores, read_passages(config))
+    write_atomically(target / "joining.md", (table.to_markdown(index=False) + "\n").encode())
     for file in target.glob("*.md"):
         if file.relative_to(TARGET).as_posix() not in wanted(PAGE):
             file.unlink()  # the record is what is shown

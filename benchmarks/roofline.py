@@ -16,12 +16,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.step import BATCHES, CLASSES
+from benchmarks.step import BATCHES, CLASSES, noise_batch
 from jointlib.config import Config
 from jointlib.fast.cpu import fast_cpu, keep_freed_memory
-from jointlib.fast.gpu import fast_gpu, swap_for_gpu
 from jointlib.runs.run import build_network
-from jointlib.train import Batch, build_optimizer, train_step
+from jointlib.train import build_optimizer, train_step
 
 
 def fastest(work: Callable[[], object], device: torch.device, rounds: int = 5) -> float:
@@ -76,16 +75,12 @@ def measure(device: str = "cpu", threads: int = 1, steps: int = 2) -> pd.DataFra
     rates = [peaks(place)]
     for name, size in BATCHES.items():
         size = size if place.type == "cpu" else 32
-        config = Config(profile="full", strategy=name)
+        config = Config(profile="full", strategy=name, device=device)
         model = build_network(config, CLASSES).train().to(place)
-        model = (fast_cpu if place.type == "cpu" else swap_for_gpu)(model)
-        noisy, clean = 0.1 * torch.randn(2, size, 1, config.clip_samples, device=place)
-        labels = torch.arange(size, device=place) % CLASSES
-        batch = Batch(noisy, clean, labels, labels, ("",) * size)
-        optimizer = build_optimizer(model, config)
-        flops, moved = (number / size for number in count(model, noisy))
-        if place.type == "cuda":
-            fast_gpu(model)
+        if place.type == "cpu":
+            fast_cpu(model)
+        batch, optimizer = noise_batch(config, size), build_optimizer(model, config)
+        flops, moved = (number / size for number in count(model, batch.noisy))
         train_step(model, batch, optimizer, config)
         taken = fastest(lambda: train_step(model, batch, optimizer, config), place, steps) / size  # noqa: B023
         rows[name] = {"batch": size, "GFLOP": flops / 1e9, "GB": moved / 1e9, "measured (s)": taken}

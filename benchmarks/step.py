@@ -19,14 +19,22 @@ from multiprocessing.connection import Connection
 import torch
 
 from jointlib.config import Config, load_config
+from jointlib.corpora.batches import Batch
 from jointlib.fast.cpu import fast_cpu, keep_freed_memory
 from jointlib.runs.run import build_network, save_memory
-from jointlib.train import Batch, build_optimizer, train_step
+from jointlib.train import build_optimizer, train_step
 
 BATCHES = {"jt": 1, "bn": 4, "bn_mix": 4}
 CLASSES = 31
 # What they change in a configuration. The plain networks are those of torch.nn, without the swap.
 KINDS = {"plain": {}, "fast": {}, "bf16": {"bf16": True}, "checkpointing": {"checkpointing": True}}
+
+
+def noise_batch(config: Config, size: int) -> Batch:
+    """A batch of white noise on the configuration's device, as long as its clips."""
+    noisy, clean = 0.1 * torch.randn(2, size, 1, config.clip_samples, device=config.torch_device)
+    labels = torch.arange(size, device=noisy.device) % CLASSES
+    return Batch(noisy, clean, labels, torch.full_like(labels, config.clip_samples), ("",) * size)
 
 
 def _serve(orders: Connection, config: Config, batch_size: int, threads: int, plain: bool) -> None:
@@ -40,9 +48,7 @@ def _serve(orders: Connection, config: Config, batch_size: int, threads: int, pl
     if not plain:
         fast_cpu(model)
     optimizer = build_optimizer(model, config)
-    noisy, clean = (0.1 * torch.randn(batch_size, 1, config.clip_samples) for _ in range(2))
-    lengths = torch.full((batch_size,), config.clip_samples)
-    batch = Batch(noisy, clean, torch.arange(batch_size) % CLASSES, lengths, ("",) * batch_size)
+    batch = noise_batch(config, batch_size)
     while orders.recv():
         started = time.perf_counter(), time.process_time()
         train_step(model, batch, optimizer, config)

@@ -1,8 +1,9 @@
 """Tiny corpora of tones and noise, tiny networks and batches, which the tests run on."""
 
+import os
 import shutil
-import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,22 @@ import pytest
 import soundfile
 import torch
 import yaml
+from hypothesis import settings
 from torch import nn
 
+from jointlib import metrics
 from jointlib.config import Config, load_config
+from jointlib.corpora import packed
+from jointlib.corpora.batches import Batch
 from jointlib.runs.fit import fit
 from jointlib.runs.run import build_network
 from jointlib.strategies import STRATEGIES, freeze
-from jointlib.train import Batch
+
+LONG = bool(os.environ.get("JOINTLIB_LONG"))  # also tests marked long, and 100 examples of each property, not 25
+settings.register_profile("jointlib", max_examples=100 if LONG else 25, deadline=None, derandomize=True, database=None)
+settings.load_profile("jointlib")
+# `pytest -n 2` runs each file in one process. These take longest and start first, side by side.
+FIRST = ("test_notebooks.py", "test_browser.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,18 +35,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record", type=Path, metavar="FOLDER", help="where tests in Chromium and through Slurm leave what they found"
     )
-    parser.addoption("--slurm", action="store_true", help="start Slurm on this machine, for the grid to go through it")
+    parser.addoption("--slurm", action="store_true", help="run the grid through Slurm, started on this machine")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def heeded_signals() -> None:
-    """What a shell has its background jobs ignore, these tests' children would ignore as well."""
-    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, handler)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip long tests unless they are asked for, and sort the files."""
+    for item in items:
+        if item.get_closest_marker("long") and not LONG:
+            item.add_marker(pytest.mark.skip(reason="long: JOINTLIB_LONG=1"))
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # as long as it is open, its event loop keeps asyncio.run from working
 def browser():
     """Chromium; without one the tests that want it are left out, and say so."""
     playwright = pytest.importorskip("playwright.sync_api", reason="no browser tests: playwright is not installed")
@@ -97,6 +107,12 @@ def batch(size: int = 4, length: int = 3200) -> Batch:
     return Batch(noisy, clean, torch.arange(size), torch.full((size,), length), ("",) * size)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory) -> None:
+    """Waveforms of the tests' corpora are not kept."""
+    packed.CACHE = tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
 def corpus_root(tmp_path: Path) -> Path:
     return write_corpus(tmp_path / "corpus")
@@ -118,6 +134,7 @@ def profile(tmp_path: Path, corpus_root: Path, noise_root: Path) -> Path:
         "noise": str(noise_root),
         "clip_seconds": 0.5,
         "init": "scratch",
+        "metric_workers": 1,
         "results": str(tmp_path / "results"),
     }
     file = tmp_path / "tiny.yaml"
@@ -130,6 +147,7 @@ def tiny_profile(tmp_path_factory) -> Path:
     """A profile as above, with two steps, for tests that only read its runs."""
     folder = tmp_path_factory.mktemp("tiny")
     values = {"base": "smoke", "device": "cpu", "embedded": None, "clip_seconds": 0.5, "init": "scratch", "steps": 2}
+    values["metric_workers"] = 1
     values |= {"corpus": str(write_corpus(folder / "corpus")), "noise": str(write_noises(folder / "noise"))}
     file = folder / "tiny.yaml"
     file.write_text(yaml.safe_dump(values | {"results": str(folder / "results")}))
@@ -140,6 +158,14 @@ def tiny_profile(tmp_path_factory) -> Path:
 def tiny_runs(tiny_profile: Path) -> dict[str, Path]:
     """Folders of a tiny JT, BN and classifier."""
     return {name: fit(load_config(tiny_profile, strategy=name)) for name in ("jt", "bn", "classifier_clean")}
+
+
+@pytest.fixture(scope="module")
+def cheap_metrics() -> Iterator[None]:
+    """MSE under every metric's name: PESQ takes most of the time of a tiny run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "_METRICS", dict.fromkeys(metrics.QUALITY, metrics._METRICS["mse"]))
+        yield
 
 
 @pytest.fixture

@@ -11,31 +11,16 @@ from traitlets.config.loader import PyFileConfigLoader
 from jointlib.config import CHECKOUT
 
 
-@pytest.fixture
-def save(tmp_path):
-    """Save notebook 6 as it is once it was run, below a checkout's folder; what is on the disk then."""
-    shutil.copy(CHECKOUT / "jupyter_server_config.py", tmp_path)
-    config = PyFileConfigLoader("jupyter_server_config.py", path=str(tmp_path)).load_config()
-
-    def save(root: str, path: str) -> str:
-        file = tmp_path / root / path
-        file.parent.mkdir(parents=True)
-        notebook = nbformat.read(CHECKOUT / "notebooks/06_audition.ipynb", as_version=4)
-        notebook.metadata |= {"widgets": {"state": "x" * 1000}, "language_info": {"name": "python", "version": "3"}}
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell |= {"outputs": [new_output("stream", text="x" * 1000)], "execution_count": 3}
-        manager = LargeFileManager(root_dir=str(tmp_path / root), config=config)
-        manager.save({"type": "notebook", "content": notebook}, f"/{path}")
-        return file.read_text()
-
-    return save
-
-
-@pytest.mark.parametrize(("root", "path"), [("notebooks", "06.ipynb"), ("", "notebooks/copies/06.ipynb")])
-def test_a_notebook_that_was_run_is_saved_as_git_has_it(save, root, path):
-    assert save(root, path) == (CHECKOUT / "notebooks/06_audition.ipynb").read_text()
-
-
-def test_executed_copies_keep_their_outputs(save):
-    assert "x" * 1000 in save("", "results/quick/notebooks/06.ipynb")
+@pytest.mark.parametrize(("path", "kept"), [("notebooks/06.ipynb", False), ("results/quick/notebooks/06.ipynb", True)])
+def test_notebooks_are_saved_without_outputs_and_executed_copies_with_them(tmp_path, path, kept):
+    shutil.copytree(CHECKOUT / ".config", tmp_path / ".config")
+    config = PyFileConfigLoader("jupyter_server_config.py", path=str(tmp_path / ".config")).load_config()
+    (tmp_path / path).parent.mkdir(parents=True)
+    notebook = nbformat.read(source := CHECKOUT / "notebooks/06_audition.ipynb", as_version=4)
+    notebook.metadata |= {"widgets": {"state": "x" * 1000}, "language_info": {"name": "python", "version": "3"}}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell |= {"outputs": [new_output("stream", text="x" * 1000)], "execution_count": 3}
+    LargeFileManager(root_dir=str(tmp_path), config=config).save({"type": "notebook", "content": notebook}, f"/{path}")
+    saved = (tmp_path / path).read_text()
+    assert "x" * 1000 in saved if kept else saved == source.read_text()

@@ -1,4 +1,4 @@
-"""Several GPUs, by counting and without one: no two cells hold the same, and a killed cell gives its own back."""
+"""Several GPUs, by counting and without one: no two cells hold the same one, and a killed cell gives its own back."""
 
 import os
 import re
@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from jointlib.config import ROOT
+from jointlib.config import CHECKOUT
 
-TAKE_GPU = re.search(r'TAKE_GPU = """(.*?)"""', (ROOT / "Snakefile").read_text(), re.S)[1]
+TAKE_GPU = re.search(r'TAKE_GPU = """(.*?)"""', (CHECKOUT / "Snakefile").read_text(), re.S)[1]
 
 
-def cell(folder: Path, listed: str | None, work: str) -> subprocess.Popen:
+def cell(folder: Path, gpus: str, work: str) -> subprocess.Popen:
     """A process that takes a GPU, as Snakemake's shell has it, and then works."""
-    environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
-    environment |= {"TMPDIR": str(folder)} | ({} if listed is None else {"CUDA_VISIBLE_DEVICES": listed})
+    environment = os.environ | {"TMPDIR": str(folder), "CUDA_VISIBLE_DEVICES": gpus}
     script = f"set -euo pipefail; {TAKE_GPU} {work}"
     return subprocess.Popen(["bash", "-c", script], env=environment, stdout=subprocess.PIPE, text=True, cwd=folder)
 
@@ -24,10 +23,10 @@ def cell(folder: Path, listed: str | None, work: str) -> subprocess.Popen:
 def test_no_two_cells_hold_the_same_gpu(tmp_path):
     place = '"on$CUDA_VISIBLE_DEVICES"'
     work = f"mkdir {place} && sleep 0.3 && rmdir {place} && echo $CUDA_VISIBLE_DEVICES"
-    cells = [cell(tmp_path, "0,1,GPU-2a", work) for _ in range(12)]  # mkdir fails where another is
+    cells = [cell(tmp_path, "0,1,GPU-2a", work) for _ in range(6)]  # mkdir fails where another is
     held = Counter(one.communicate(timeout=120)[0].strip() for one in cells)
-    assert [one.returncode for one in cells] == [0] * 12
-    assert set(held) == {"0", "1", "GPU-2a"} and held.total() == 12
+    assert [one.returncode for one in cells] == [0] * 6
+    assert set(held) == {"0", "1", "GPU-2a"}
 
 
 def test_a_killed_cell_gives_its_gpu_back(tmp_path):
@@ -39,7 +38,7 @@ def test_a_killed_cell_gives_its_gpu_back(tmp_path):
     first[1].kill()
 
 
-@pytest.mark.parametrize(("listed", "seen"), [(None, "none"), ("", ""), ("3", "3")])
-def test_where_there_is_nothing_to_choose_nothing_is_chosen(tmp_path, listed, seen):
-    assert cell(tmp_path, listed, 'echo "${CUDA_VISIBLE_DEVICES-none}"').communicate(timeout=60)[0].strip() == seen
+@pytest.mark.parametrize("gpus", ["", "3"])
+def test_where_there_is_nothing_to_choose_nothing_is_chosen(tmp_path, gpus):
+    assert cell(tmp_path, gpus, 'echo "$CUDA_VISIBLE_DEVICES"').communicate(timeout=60)[0].strip() == gpus
     assert not list(tmp_path.iterdir())

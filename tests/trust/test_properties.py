@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -15,8 +15,6 @@ from jointlib.strategies import STRATEGIES, JointOutput
 from jointlib.waveunet import WaveUNet
 
 pytestmark = pytest.mark.trust
-EXAMPLES = 100
-searched = settings(deadline=None, derandomize=True, max_examples=EXAMPLES, database=None)
 
 SEEDS = st.integers(0, 2**31 - 1)
 
@@ -32,7 +30,6 @@ def trained_alike(model: nn.Module, seed: int) -> nn.Module:
     return model.eval()
 
 
-@searched
 @given(st.integers(1, 300), st.integers(1, 4), st.integers(1, 6), st.integers(0, 3), SEEDS)
 @torch.inference_mode()
 def test_a_front_end_takes_any_length_and_a_batch_is_its_utterances(length, batch, layers, chunks, seed):
@@ -50,7 +47,6 @@ def test_a_front_end_takes_any_length_and_a_batch_is_its_utterances(length, batc
     torch.testing.assert_close(bottleneck, torch.cat([one[1] for one in alone]), atol=1e-5, rtol=1e-4)
 
 
-@searched
 @given(st.integers(1, 300), st.integers(1, 5), SEEDS)
 @torch.inference_mode()
 def test_zeros_up_to_the_stride_change_nothing(length, layers, seed):
@@ -77,7 +73,6 @@ SIZES = {"frontend_layers": 4, "frontend_channels": 2, "stem": (40, 16, 4), "mix
 SIZES |= {"tcn_channels": 4, "tcn_hidden": 4, "tcn_repeats": 1, "tcn_blocks": 2}
 
 
-@searched
 @given(st.sampled_from(sorted(STRATEGIES)), st.integers(1, 300), st.integers(1, 3), SEEDS)
 @torch.inference_mode()
 def test_every_strategy_takes_any_length_and_a_batch_is_its_utterances(strategy, length, batch, seed):
@@ -95,7 +90,6 @@ def test_every_strategy_takes_any_length_and_a_batch_is_its_utterances(strategy,
             torch.testing.assert_close(together, torch.cat(apart), atol=1e-4, rtol=1e-3)
 
 
-@searched
 @given(st.sampled_from([8000, 11_025, 16_000, 44_099, 44_100, 48_000]), st.integers(1, 5000), st.floats(0, 6))
 def test_a_run_gives_a_wave_back_at_its_rate_length_and_level(sample_rate, length, phase):
     """The front-end's output is its input here, so that nothing but resampling, levels and padding is left."""

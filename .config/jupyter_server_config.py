@@ -1,18 +1,17 @@
-"""Jupyter's settings for `make lab`: what a notebook showed stays out of the file that git tracks.
+"""Jupyter's settings for `make lab`: outputs are not saved in the notebooks that git tracks.
 
-Figures, sounds and widgets' states would grow the notebooks by megabytes with every save, and hide in a diff what was
-changed. So they are dropped when a notebook below notebooks/ is saved; the open page goes on to show them. Executed
-copies, which snakemake writes below results/, keep theirs.
+Figures, sounds and widget states would add megabytes to each commit and hide what changed. They are dropped when a
+notebook below notebooks/ is saved, while the open page keeps showing them. Executed copies below results/ keep theirs.
 """
 
 from pathlib import Path
 from typing import Any
 
-NOTEBOOKS = Path(__file__).resolve().parent / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
 
 def drop_outputs(model: dict[str, Any], path: str, contents_manager: Any, **_: Any) -> None:
-    """Empty the outputs of a notebook that is about to be saved, and what else running it has changed."""
+    """Remove outputs, execution counts and widget states of a notebook before it is saved."""
     file = Path(contents_manager.root_dir, path.strip("/")).resolve()
     if model["type"] != "notebook" or not file.is_relative_to(NOTEBOOKS):
         return
