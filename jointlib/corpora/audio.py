@@ -14,7 +14,6 @@ from jointlib import SAMPLE_RATE
 
 RATES = (1000, 400_000)  # Hz; of other files the header is damaged
 LOUDEST = 100.0  # times full scale; louder samples are integers stored as floats
-Wave = np.ndarray | Tensor
 # torchaudio's documented equivalent of resampy's "kaiser_best"
 _SINC = {"lowpass_filter_width": 64, "rolloff": 0.9475937167399596, "beta": 14.769656459379492}
 
@@ -49,25 +48,6 @@ def read_audio(path: Path | BinaryIO) -> tuple[Tensor, int]:
     if not np.abs(wave).max() <= LOUDEST:
         raise ValueError(f"{path}: holds samples that are not finite, or beyond {LOUDEST:g} times full scale (1.0)")
     return torch.from_numpy(wave.mean(axis=1)), sample_rate
-
-
-def mono(wave: Wave) -> Tensor:
-    """Average the channels of a waveform (C, T), or take one (T,): float32 (T,) on the CPU.
-
-    Full scale is 1 for floats; int8, int16 and int32 are divided by theirs, as soundfile does. ValueError: another type
-    or shape, such as the (T, C) in which soundfile returns several channels; pass its transpose.
-    """
-    if isinstance(wave, Tensor):
-        wave = (wave.float() if wave.is_floating_point() else wave).detach().cpu()
-    samples = np.asarray(wave)
-    if samples.ndim not in (1, 2) or (samples.ndim == 2 and not 0 < samples.shape[0] <= samples.shape[1]):
-        raise ValueError(f"a wave of shape {samples.shape}; expected (T,), or (C, T) for C channels, not (T, C)")
-    if samples.dtype.kind != "f" and samples.dtype.name not in ("int8", "int16", "int32"):
-        raise ValueError(f"a wave of {samples.dtype}; expected floats, int8, int16 or int32")
-    full_scale = 1 if samples.dtype.kind == "f" else 2 ** (8 * samples.dtype.itemsize - 1)
-    with np.errstate(over="ignore"):  # `Run.process` refuses what is not finite
-        samples = samples.astype(np.float32) / np.float32(full_scale)
-    return torch.from_numpy(samples if samples.ndim == 1 else samples.mean(axis=0))
 
 
 def resample(wave: Tensor, sample_rate: int, new_rate: int = SAMPLE_RATE) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,13 +14,14 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import apply_ac
 
 from jointlib import SAMPLE_RATE
 from jointlib.config import Config
-from jointlib.corpora.audio import Wave, mono, resample
+from jointlib.corpora.audio import resample
 from jointlib.corpora.contaminate import LEVEL_DB
 from jointlib.fast.cpu import fast_cpu
 from jointlib.runs.folder import FILES, finished, read_config, read_weights
 from jointlib.strategies import STRATEGIES, JointOutput
 from jointlib.tcn import ResidualBlock
 
+Wave = np.ndarray | Tensor
 TILE, OVERLAP = 2**18, 2**14  # samples; longer waveforms are processed in tiles of 16 s, which overlap by 1 s
 
 
@@ -66,6 +68,25 @@ def cross_fade(tiles: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
         joined[:, start : start + samples] += fade * tile
         weight[start : start + samples] += fade
     return joined / weight
+
+
+def mono(wave: Wave) -> Tensor:
+    """Average the channels of a waveform (C, T), or take one (T,): float32 (T,) on the CPU.
+
+    Full scale is 1 for floats; int8, int16 and int32 are divided by theirs, as soundfile does. ValueError: another type
+    or shape, such as the (T, C) in which soundfile returns several channels; pass its transpose.
+    """
+    if isinstance(wave, Tensor):
+        wave = (wave.float() if wave.is_floating_point() else wave).detach().cpu()
+    samples = np.asarray(wave)
+    if samples.ndim not in (1, 2) or (samples.ndim == 2 and not 0 < samples.shape[0] <= samples.shape[1]):
+        raise ValueError(f"a wave of shape {samples.shape}; expected (T,), or (C, T) for C channels, not (T, C)")
+    if samples.dtype.kind != "f" and samples.dtype.name not in ("int8", "int16", "int32"):
+        raise ValueError(f"a wave of {samples.dtype}; expected floats, int8, int16 or int32")
+    full_scale = 1 if samples.dtype.kind == "f" else 2 ** (8 * samples.dtype.itemsize - 1)
+    with np.errstate(over="ignore"):  # `Run.process` refuses what is not finite
+        samples = samples.astype(np.float32) / np.float32(full_scale)
+    return torch.from_numpy(samples if samples.ndim == 1 else samples.mean(axis=0))
 
 
 @dataclass
