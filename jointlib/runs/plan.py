@@ -34,8 +34,8 @@ def plan(profile: Config) -> dict[str, Cell]:
         notebook, own = "03_train_strategy", {"STRATEGY": config.strategy, "ALPHA": config.alpha}
         if is_baseline(config.strategy):
             notebook, own = "02_baselines", {"BASELINES": [config.strategy]}
-        parameters = {"SEED": config.seed, "STEPS": config.steps, **own}
-        cells[name] = Cell(config, notebook, parameters, starts_from[name], priority(name))
+        own |= {"SEED": config.seed} | ({"STEPS": config.steps} if config.steps != profile.steps else {})
+        cells[name] = Cell(config, notebook, own, starts_from[name], priority(name))
     return cells
 
 

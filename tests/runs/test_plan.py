@@ -25,7 +25,8 @@ def test_parts_and_cascades_of_the_paper_are_trained_in_notebook_2_others_in_3()
     cells = plan(load_config("smoke", strategies=["jt", "cascade_clean", "cascade_mask_enhanced"], seeds=[3]))
     assert cells["cascade_clean_seed3"].notebook == "02_baselines"
     assert cells["cascade_mask_enhanced_seed3"].notebook == "03_train_strategy"
-    assert cells["jt_alpha0.5_seed3"].parameters == {"SEED": 3, "STEPS": 24, "STRATEGY": "jt", "ALPHA": 0.5}
+    assert cells["jt_alpha0.5_seed3"].parameters == {"SEED": 3, "STRATEGY": "jt", "ALPHA": 0.5}
+    assert cells["classifier_clean_seed3_steps=12"].parameters["STEPS"] == 12
 
 
 def test_runs_are_counted_and_one_of_another_configuration_is_refused(tiny_profile, tiny_runs, tmp_path):
