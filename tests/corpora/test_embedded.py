@@ -111,6 +111,11 @@ def test_other_folders_are_refused(embedded, tmp_path):
     ensure_embedded(embedded, SMALL)
     with pytest.raises(FileExistsError, match=r"made with other settings than .*; remove"):
         ensure_embedded(embedded, FULL)
+    record = tmp_path / "embedded.json"
+    record.write_bytes((embedded / record.name).read_bytes()[:-9])
+    with pytest.raises(FileExistsError, match=r"embedded.json: damaged, .*; remove .* is written anew"):
+        ensure_embedded(tmp_path, SMALL)
+    record.unlink()
     with pytest.raises(FileExistsError, match="is no embedded corpus; give `embedded: null`"):
         ensure_embedded(tmp_path, SMALL)
 

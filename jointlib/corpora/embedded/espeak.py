@@ -6,9 +6,7 @@ from functools import cache
 import espeakng_loader
 import numpy as np
 
-_SYNCHRONOUS = 2  # espeak_AUDIO_OUTPUT: hand the samples to a callback, and return when all are there
-_RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4  # espeak_PARAMETER
-_POS_CHARACTER, _CHARS_UTF8 = 1, 1
+_RATE, _PITCH = 1, 3  # espeak_PARAMETER
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -19,7 +17,7 @@ class Synthesizer:
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
         self._library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
         data = str(espeakng_loader.get_data_path()).encode()
-        self.sample_rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, data, 0)  # Hz
+        self.sample_rate = self._library.espeak_Initialize(2, 0, data, 0)  # Hz; 2: samples to a callback, at once
         if self.sample_rate <= 0:
             raise RuntimeError(f"espeak-ng did not start with the voices in {data.decode()}: reinstall espeakng-loader")
         self._voice, self._chunks = "", []
@@ -41,12 +39,12 @@ class Synthesizer:
             if self._library.espeak_SetVoiceByName(voice.encode()):
                 raise ValueError(f"espeak-ng has no voice {voice!r}")
             self._voice = voice
-        for parameter, value in ((_RATE, rate), (_VOLUME, 100), (_PITCH, pitch), (_RANGE, 50)):
+        for parameter, value in ((_RATE, rate), (_PITCH, pitch)):
             self._library.espeak_SetParameter(parameter, int(value), 0)
         self._library.espeak_ng_SetRandSeed(seed)
         self._chunks.clear()
         raw = text.encode()
-        self._library.espeak_Synth(raw, len(raw) + 1, 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
+        self._library.espeak_Synth(raw, len(raw) + 1, 0, 1, 0, 1, None, None)  # from a character on; in UTF-8
         return np.concatenate(self._chunks).astype(np.float32) / 32768
 
 

@@ -10,6 +10,7 @@ import soundfile
 from scipy.signal import butter, sosfilt
 
 from jointlib import SAMPLE_RATE
+from jointlib.corpora.embedded.recording import draw_response, equalise
 from jointlib.corpora.embedded.speech import COMMANDS, speak
 
 
@@ -66,7 +67,7 @@ class Noise:
         person = {"voice": voice, "pitch": int(rng.integers(30, 70)), "rate": int(rng.integers(140, 200)), "tract": 1.0}
         wave = np.zeros(0)
         while len(wave) < self.samples:
-            wave = np.concatenate([wave, speak(str(rng.choice(texts)), person, rng)])
+            wave = np.concatenate([wave, np.zeros(rng.integers(1600)), speak(str(rng.choice(texts)), person, rng)])
         return wave[: self.samples]
 
     def shutting_door(self) -> np.ndarray:
@@ -106,5 +107,7 @@ def write_noise(root: Path, settings: dict[str, Any], split: str) -> None:
         for number in range(1, settings["noise_files"][split] + 1):
             rng = np.random.default_rng([settings["seed"], 4, split == "test", index, number])
             wave = recipe(Noise(rng, samples, split))
+            if settings["recorded"]:
+                wave = equalise(wave, draw_response(settings, rng))
             wave = wave / np.abs(wave).max() + rng.normal(scale=1e-3, size=samples)  # a room is never quite silent
             soundfile.write(folder / f"{name}_{number}.wav", 0.3 * wave, SAMPLE_RATE)

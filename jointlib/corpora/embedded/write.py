@@ -2,16 +2,16 @@
 
 import json
 import shutil
-import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
-
-from filelock import FileLock
 
 from jointlib import CHECKOUT
 from jointlib.corpora.embedded.noise import write_noise
 from jointlib.corpora.embedded.speech import write_split
+from jointlib.support.files import locked
 
 PARTS = ("speech valid", "speech test", "noise train", "noise test", "speech train")  # the longest is waited for last
 
@@ -19,16 +19,18 @@ PARTS = ("speech valid", "speech test", "noise train", "noise test", "speech tra
 def ensure_embedded(folder: Path, settings: dict[str, Any]) -> None:
     """Write the embedded corpus and noises into `folder`, unless they are there; `settings` are `EmbeddedCorpus`'s.
 
-    Raises FileExistsError: the folder holds a corpus of other settings, or is no embedded corpus. RuntimeError: a part
-    could not be written, and why.
+    Raises FileExistsError: the folder holds no embedded corpus, or one of other settings or with a damaged record of
+    them. RuntimeError: a part could not be written, and why.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):  # another process may be writing it
+    with locked(folder.with_name(f"{folder.name}.lock"), f"it writes {folder}"):
         record = folder / "embedded.json"
-        if record.exists() and json.loads(record.read_text()) == settings:
-            return
+        with suppress(FileNotFoundError, ValueError):
+            if json.loads(record.read_bytes()) == settings:
+                return
         if record.exists():
-            raise FileExistsError(f"{record}: made with other settings than {settings}; remove {folder}")
+            remedy = f"remove {folder}, and it is written anew"
+            raise FileExistsError(f"{record}: damaged, or made with other settings than {settings}; {remedy}")
         if folder.exists():
             raise FileExistsError(f"{folder} is no embedded corpus; give `embedded: null` to read it as it is")
         partial = folder.with_name(f"{folder.name}.partial")
@@ -43,8 +45,7 @@ def _write_parts(folder: Path, settings: str) -> None:
     """Have each part written by a process of its own: espeak-ng carries state from one utterance to the next, so that
     only a fresh process makes the same bytes."""
     command = [sys.executable, "-m", __name__, settings, str(folder.resolve())]
-    where = {"cwd": CHECKOUT, "stderr": subprocess.PIPE, "text": True}
-    writers = {part: subprocess.Popen([*command, part], **where) for part in PARTS}
+    writers = {part: Popen([*command, part], cwd=CHECKOUT, stderr=PIPE, text=True) for part in PARTS}
     try:
         for part, writer in writers.items():
             _, message = writer.communicate()
