@@ -12,17 +12,23 @@ from torch import Tensor
 
 from jointlib import SAMPLE_RATE
 
-RATES = (1000, 400_000)  # Hz; of other files the header is damaged
 LOUDEST = 100.0  # times full scale; louder samples are integers stored as floats
+# What libsndfile reads, and what people record but must convert first; all else beside a sound is not meant as one.
+ENDINGS = "wav wave wavex rf64 w64 aif aiff aifc au snd caf flac ogg oga opus mp3 voc sph nist m4a mp4 aac wma amr webm"
 # torchaudio's documented equivalent of resampy's "kaiser_best"
 _SINC = {"lowpass_filter_width": 64, "rolloff": 0.9475937167399596, "beta": 14.769656459379492}
+
+
+def is_audio(path: Path) -> bool:
+    """Whether a path is a file with the ending of a sound, and not hidden, as the ._a.wav that macOS adds to a.wav."""
+    return path.suffix[1:].lower() in ENDINGS.split() and path.name[0] != "." and path.is_file()
 
 
 def read_audio(path: Path | BinaryIO) -> tuple[Tensor, int]:
     """Read any file that soundfile reads, channels averaged: float32 (T,) and the rate in Hz.
 
-    Raises ValueError: not readable, shorter than its header says, empty, samples that are not finite or far beyond full
-    scale, or a rate outside `RATES`.
+    Raises ValueError: not readable, shorter than its header says, empty, or samples that are not finite or far beyond
+    full scale.
     """
     import soundfile  # here: training on tensors alone goes without
 
@@ -43,8 +49,6 @@ def read_audio(path: Path | BinaryIO) -> tuple[Tensor, int]:
         raise ValueError(f"{path}: ends early, after {len(wave)} of {announced} samples; copy it again")
     if not len(wave):
         raise ValueError(f"{path}: holds no samples")
-    if not RATES[0] <= sample_rate <= RATES[1]:
-        raise ValueError(f"{path}: has {sample_rate} samples a second; expected {RATES[0]} to {RATES[1]}")
     if not np.abs(wave).max() <= LOUDEST:
         raise ValueError(f"{path}: holds samples that are not finite, or beyond {LOUDEST:g} times full scale (1.0)")
     return torch.from_numpy(wave.mean(axis=1)), sample_rate

@@ -20,7 +20,6 @@ from jointlib.corpora.noises import NOISES, Noises, check_disjoint
 from jointlib.support.ranks import own
 
 NOISE_OF = {"train": "train", "valid": "train", "test": "test"}  # selection must not depend on the test noises
-ON_DEVICE = 8e9  # bytes of speech, 69 hours; more stays in its file, and batches of it are moved to a GPU
 
 
 class Batch(NamedTuple):
@@ -64,8 +63,6 @@ class Data:
         recordings, length = self.noises[NOISE_OF[split]].audio, length or self.config.clip_samples
         noise = recordings.loops(torch.tensor(plan.noise.tolist()), torch.tensor(plan.offset.tolist()), length)
         speech, lengths = self.corpus.audio.clips(torch.tensor(plan.utterance.tolist()), length)
-        if speech.device != noise.device:  # too large for the GPU; from pinned memory the copy waits for nothing
-            speech, lengths = (x.pin_memory().to(noise.device, non_blocking=True) for x in (speech, lengths))
         snr_db = torch.tensor(plan.snr_db.tolist()).to(noise.device)
         return mix(speech, noise, lengths, snr_db, self.config.mixer)
 
@@ -130,7 +127,6 @@ def load_data(config: Config) -> Data:
     test = Noises.read(noise / "noise_test", config.noise_types_test)
     check_disjoint(train, test)
     corpus = Corpus.read(speech, config.clip_seconds)
-    moved = [train, test, corpus] if corpus.audio.samples.nbytes <= ON_DEVICE else [train, test]
-    for part in moved:
+    for part in (train, test, corpus):
         part.audio.samples = part.audio.samples.to(device)
     return Data(config, corpus, {"train": train, "test": test})

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from jointlib import COLUMNS, SAMPLE_RATE, SPLITS
-from jointlib.corpora.packed import PackedAudio, pack
+from jointlib.corpora.packed import SPEECH_DB, PackedAudio, pack
 
 NAMES = ("path", "speaker", "transcription", "action", "object", "location", "split", "place", "intent")
 Rules = Sequence[tuple[pd.Series | np.ndarray, str]]  # rows concerned, and what is said of each
@@ -41,7 +41,7 @@ class Corpus:
 
         Raises CorpusError, which lists every problem at once: missing files or columns, stray quotes or blanks, audio
         that cannot be read, is cut off, empty, silent or shorter than 0.1 s, a path that leaves the folder or is given
-        twice, a speaker or a recording in two splits, an intent that train lacks, silence for the first `clip_seconds`.
+        twice, a speaker or a recording in two splits, intents that train lacks, no speech in the first `clip_seconds`.
         """
         root, tables, problems = Path(root), [pd.DataFrame(columns=NAMES, dtype=str)], []
         for split in SPLITS:
@@ -51,25 +51,31 @@ class Corpus:
                 problems.append(f"data/{split}_data.csv: {error}")
         manifest = pd.concat(tables, ignore_index=True)
         intents = sorted(manifest.intent[manifest.split == "train"].unique())
-        outside = np.array([not {"/", ".."}.isdisjoint(Path(path).parts) for path in manifest.path], dtype=bool)
-        absent = np.array([not os.path.isfile(root / path) for path in manifest.path], dtype=bool)  # noqa: PTH113, any text
-        rules = [
-            *_text_errors(manifest, intents),
-            (outside, "this path leaves the corpus folder; move the file into it, and give its path from there"),
-            (absent & ~outside, "this path names no file in the corpus folder; correct it or take the row out"),
-        ]
-        problems += in_two_splits(manifest, "speaker", "speaker {!r}") + in_words(manifest, rules)
-        if len(intents) == 1:
-            problems.append(f"data/train_data.csv: {intents[0]!r} is the only intent; there is nothing to tell apart")
-        manifest = manifest[~(outside | absent)].reset_index(drop=True)
+        rules = []
+        for name in ("path", "speaker", "action", "object", "location"):
+            bare = manifest[name].str.strip().where(lambda text: text != "")  # no value, equal to none, if empty
+            text = f"{name} {{{name}!r}} is empty, or begins or ends with a blank; correct it (if open: none)"
+            rules.append((bare != manifest[name], text))
+        again = manifest.duplicated(["split", "path"])
+        rules.append((again, "the same path as an earlier row; take one of them out"))
+        unknown = ~manifest.intent.isin(intents) & ~manifest.duplicated(["split", "intent"]) & bool(intents)
+        rules.append((unknown, "intent {intent!r} is not in the train split; add it there, or take the row out"))
+        inside = [{"/", ".."}.isdisjoint(Path(path).parts) and os.path.isfile(root / path) for path in manifest.path]  # noqa: PTH113, any text
+        inside = np.array(inside, dtype=bool)
+        nowhere = "this path names no file in the corpus folder; correct it, move the file there, or take the row out"
+        voices = in_two_splits(manifest, "speaker", "speaker {!r}")
+        alone = "if all is your own voice, name speakers by session (me_1 in train, me_2 in valid, me_3 in test), each "
+        alone += "with recordings of its own; the scores then say nothing about other voices"
+        voices[:1] = [f"{line}; {alone}" for line in voices[:1]]
+        problems += voices + in_words(manifest, [*rules, (~inside, nowhere)])
+        manifest = manifest[inside].reset_index(drop=True)
         audio = pack([root / path for path in manifest.path], f"Reading {root.name}")
         heard = manifest.assign(**audio.sources)
-        unread, short = heard.problem != "", pd.Series(audio.lengths.numpy() < SAMPLE_RATE // 10)
+        spoilt = heard.problem != ""
         late = f"silent for {{onset:.2f}} s, so that a clip of {clip_seconds} s has no speech; trim it"
-        too_short = "shorter than 0.1 s, so that a noise need not sound in it; remove it"
-        rules = [(unread, "{problem}"), (short & ~unread, too_short), (heard.onset >= clip_seconds, late)]
-        problems += in_words(heard, rules)
-        problems += in_two_splits(heard[~unread & ~short], "digest", "the same recording")
+        late += f" (nothing before is within {SPEECH_DB:g} dB of its loudest part)"
+        problems += in_words(heard, [(spoilt, "{problem}"), (heard.onset >= clip_seconds, late)])
+        problems += in_two_splits(heard[~spoilt], "digest", "the same recording")
         manifest["label"] = manifest.intent.map({intent: label for label, intent in enumerate(intents)})
         if problems:
             raise CorpusError(root, problems)
@@ -78,6 +84,15 @@ class Corpus:
     def split(self, name: str) -> pd.DataFrame:
         """The manifest's rows of one split."""
         return self.manifest[self.manifest.split == name]
+
+    def cut(self, clip_seconds: float) -> str:
+        """How many utterances of each split are longer than a clip, in words; empty: none."""
+        longer = pd.Series(self.audio.lengths.numpy() / SAMPLE_RATE > clip_seconds)
+        parts = longer.groupby(self.manifest.split, sort=False)
+        counts = [f"{split} {cut.sum()} of {len(cut)} ({cut.mean():.1%})" for split, cut in parts]
+        words = f"utterances cut by clip_seconds = {clip_seconds:g}: {', '.join(counts)}; "
+        words += f"the longest lasts {self.audio.lengths.max() / SAMPLE_RATE:.2f} s"
+        return words if longer.any() else ""
 
 
 def _read_split(root: Path, split: str) -> pd.DataFrame:
@@ -106,20 +121,6 @@ def _read_split(root: Path, split: str) -> pd.DataFrame:
     places = [f"{name}, row {row}: {repr(path)[1:-1]:.200}" for row, path in zip(filled, table.path, strict=True)]
     intent = table.action + " / " + table.object + " / " + table.location
     return table.rename(columns={"speakerId": "speaker"}).assign(split=split, place=places, intent=intent)
-
-
-def _text_errors(manifest: pd.DataFrame, intents: list[str]) -> Rules:
-    """What is wrong with the text of the CSVs' rows."""
-    rules = []
-    for name in ("path", "speaker", "action", "object", "location"):
-        rules.append((manifest[name] == "", f"empty {name}; what an intent leaves open is none"))
-        padded = manifest[name].str.strip() != manifest[name]
-        rules.append((padded, f"{name} {{{name}!r}} begins or ends with a blank; take it out"))
-    again = manifest.duplicated(["split", "path"]) & (manifest.path != "")
-    rules.append((again, "the same path as an earlier row; take one of them out"))
-    unknown = ~manifest.intent.isin(intents) & ~manifest.duplicated(["split", "intent"]) & bool(intents)
-    rules.append((unknown, "intent {intent!r} is not in the train split; add it there, or take the row out"))
-    return rules
 
 
 def in_two_splits(table: pd.DataFrame, column: str, what: str) -> list[str]:

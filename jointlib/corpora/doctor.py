@@ -11,17 +11,17 @@ import pandas as pd
 from jointlib import SAMPLE_RATE
 from jointlib.config import Config
 from jointlib.corpora.batches import load_data, sources
-from jointlib.corpora.corpus import Corpus, CorpusError, Rules, first_few, in_words
+from jointlib.corpora.corpus import Corpus, CorpusError, first_few, in_words
 from jointlib.corpora.noises import NOISES, Noises, check_disjoint
 
 
 @dataclass
 class Diagnosis:
-    """What was found: errors (nothing is trained with them) or, without any, a table of facts, and warnings."""
+    """What was found: errors (nothing is trained with them) or, without any, a table of facts and warnings."""
 
     root: Path | str
-    errors: Sequence[str] = ()
-    warnings: Sequence[str] = ()
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     facts: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __str__(self) -> str:
@@ -56,18 +56,9 @@ def examine_speech(root: Path, clip_seconds: float = math.inf) -> Diagnosis:
         corpus = Corpus.read(root, clip_seconds)
     except CorpusError as error:
         return Diagnosis(root, error.problems)
-    table = _measured(corpus)
-    table["alike"] = table.groupby(["split", "intent"]).place.transform("size")  # utterances of that intent
-    rare = (table.split == "train") & (table.alike < 5) & ~table.duplicated("intent")
-    rules = [
-        (table.level < -60, "very quiet, {level:.0f} dBFS"),
-        (table.seconds > 30, "{seconds:.0f} s long; a clip ends at clip_seconds"),
-        (table.seconds < 0.2, "only {seconds:.2f} s long"),
-        (table.onset > 1, "silent for the first {onset:.2f} s; a clip of that length (clip_seconds) is refused"),
-        (rare, "only {alike} utterance(s) of {intent!r}"),
-    ]
-    counted = {"speakers": "speaker", "intents": "intent", "wordings": "transcription"}
-    return Diagnosis(root, (), _warnings(table, rules), _facts(table, counted))
+    found = _diagnose(root, [corpus], {"speakers": "speaker", "intents": "intent", "wordings": "transcription"})
+    found.warnings += filter(None, [corpus.cut(clip_seconds)])
+    return found
 
 
 def examine_noise(root: Path) -> Diagnosis:
@@ -82,35 +73,31 @@ def examine_noise(root: Path) -> Diagnosis:
             errors += error.problems
     if errors:
         return Diagnosis(root, errors)
-    table = pd.concat(map(_measured, parts), ignore_index=True)
-    warnings = _warnings(table)
-    for name in NOISES:
-        unread = sorted({file for file in (root / name).rglob("*") if file.is_file()} - {*table.file})
-        warnings += first_few([f"{file}: not read; a noise is {name}/Typing_1.wav or the like" for file in unread])
-    return Diagnosis(root, (), warnings, _facts(table, {"types": "type"}))
+    found = _diagnose(root, parts, {"types": "type"})
+    for part, name in zip(parts, NOISES, strict=True):
+        unread = sorted({file for file in (root / name).rglob("*") if file.is_file()} - {*part.manifest.file})
+        lines = [f"{file}: not read; a noise is {name}/Typing_1.wav or the like" for file in unread]
+        found.warnings += first_few(lines)
+    return found
 
 
-def _measured(part: Corpus | Noises) -> pd.DataFrame:
-    """A manifest with what is known of its audio: `PackedAudio.sources`, seconds and level (dBFS)."""
-    table = part.manifest.assign(**part.audio.sources, seconds=part.audio.lengths.numpy() / SAMPLE_RATE)
-    return table.assign(level=20 * np.log10(table.rms))
-
-
-def _facts(table: pd.DataFrame, counted: dict[str, str]) -> pd.DataFrame:
-    """Of each split the number of files, that of different values in the columns `counted`, hours, and ranges."""
-    parts = table.round({"seconds": 2, "level": 0}).groupby("split", sort=False)
-    facts = {"files": parts.size(), **{name: parts[column].nunique() for name, column in counted.items()}}
-    facts["hours"] = (parts.seconds.sum() / 3600).round(3)
-    for name, column in (("seconds", "seconds"), ("sample rate (Hz)", "sample_rate"), ("level (dBFS RMS)", "level")):
-        facts[name] = parts[column].agg(lambda x: " to ".join(dict.fromkeys([f"{x.min():g}", f"{x.max():g}"])))
-    return pd.DataFrame(facts).T
-
-
-def _warnings(table: pd.DataFrame, rules: Rules = ()) -> list[str]:
-    """What is odd about the files of a table from `_measured`, at most five lines of each rule."""
+def _diagnose(root: Path, parts: Sequence[Corpus | Noises], counted: dict[str, str]) -> Diagnosis:
+    """What is odd about the files, at most five lines of each rule; and of each split the number of files, that of
+    different values in the columns `counted`, hours, and ranges."""
+    table = pd.concat([part.manifest.assign(**part.audio.sources) for part in parts], ignore_index=True)
+    table["seconds"] = np.concatenate([part.audio.lengths for part in parts]) / SAMPLE_RATE
+    table["level"] = 20 * np.log10(table.rms)  # dBFS
     table["original"] = table.groupby(["split", "digest"]).place.transform("first")
-    common = [
+    rules = [
         (table.original != table.place, "the same recording as {original}; it counts twice"),
         (table.clipped > 1e-3, "{clipped:.1%} of the samples are clipped"),
+        (table.level < -60, "very quiet, {level:.0f} dBFS"),
+        (table.seconds < 0.2, "only {seconds:.2f} s long"),
+        (table.onset > 1, "silent for the first {onset:.2f} s; a clip of that length (clip_seconds) has no speech"),
     ]
-    return in_words(table, [*common, *rules], shown=5)
+    splits = table.round({"seconds": 2, "level": 0}).groupby("split", sort=False)
+    facts = {"files": splits.size(), **{name: splits[column].nunique() for name, column in counted.items()}}
+    facts["hours"] = (splits.seconds.sum() / 3600).round(3)
+    for name, column in (("seconds", "seconds"), ("sample rate (Hz)", "sample_rate"), ("level (dBFS RMS)", "level")):
+        facts[name] = splits[column].agg(lambda x: " to ".join(dict.fromkeys([f"{x.min():g}", f"{x.max():g}"])))
+    return Diagnosis(root, [], in_words(table, rules, shown=5), pd.DataFrame(facts).T)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from jointlib.corpora.audio import is_audio
 from jointlib.corpora.corpus import CorpusError, in_two_splits, in_words
 from jointlib.corpora.packed import PackedAudio, pack
 
@@ -23,12 +24,13 @@ class Noises:
 
     @classmethod
     def read(cls, folder: Path | str, types: Sequence[str] | None = None) -> "Noises":
-        """Read ``<Type>_<n>.<any audio ending>`` of a folder such as MS-SNSD's noise_train; all types, or those named.
+        """Read ``<Type>_<n>.<any audio ending>`` of a folder such as MS-SNSD's noise_train, and no other file; all
+        types, or those named.
 
         Raises CorpusError if the folder is missing or empty, a named type is absent, or a file is unreadable or silent.
         """
         folder = Path(folder)
-        files = sorted(file for file in folder.glob("?*_*.*") if file.is_file())
+        files = sorted(filter(is_audio, folder.glob("?*_*.*")))
         manifest = pd.DataFrame({"file": files, "type": [file.stem.rpartition("_")[0] for file in files]})
         if manifest.empty:
             raise CorpusError(folder, [f"{folder}: missing or without noises; expected names such as Typing_1.wav"])
@@ -37,18 +39,15 @@ class Noises:
         manifest = manifest[manifest.type.isin(types or manifest.type)].reset_index(drop=True)
         manifest = manifest.assign(split=folder.name, place=manifest.file.map(str))
         audio = pack(manifest.file.tolist(), f"Reading {folder.name}")
-        sounding = [_sounding(audio.wave(index).numpy()) for index in range(len(manifest))]
+        sounding = []
+        for wave in map(audio.wave, range(len(manifest))):
+            frames = np.resize(wave.numpy(), (len(wave) // 1600, 1600))
+            sounding.append(np.flatnonzero(np.sqrt((frames**2).mean(axis=1)) > 1e-3) * 1600)
         unread, silent = audio.sources.problem != "", np.array([not len(starts) for starts in sounding])
         rules = [(unread, "{problem}"), (silent & ~unread, "silent throughout; remove it")]
         if problems := in_words(manifest.join(audio.sources.problem), rules):
             raise CorpusError(folder, problems)
         return cls(manifest, audio, sounding)
-
-
-def _sounding(wave: np.ndarray, frame: int = 1600) -> np.ndarray:
-    """Starts of the frames above -60 dBFS RMS, in samples; a wave shorter than a frame is one frame."""
-    frames = np.resize(wave, (max(1, len(wave) // frame), max(1, min(frame, len(wave)))))
-    return np.flatnonzero(np.sqrt((frames**2).mean(axis=1)) > 1e-3) * frame
 
 
 def check_disjoint(train: Noises, test: Noises) -> None:

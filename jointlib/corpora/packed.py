@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,18 +12,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
 from joblib import cpu_count
+from scipy.ndimage import median_filter
 from torch import Tensor
+from torch.nn.functional import pad
 
-from jointlib import ROOT, SAMPLE_RATE
+from jointlib import CHECKOUT, ROOT, SAMPLE_RATE
 from jointlib.corpora.audio import read_audio, resample
-from jointlib.support.files import replacing, write_json
+from jointlib.support.files import locked, replacing, write_json
 from jointlib.support.progress import Progress
 
-CACHE = ROOT / "data/cache"
+# An installed package without JOINTLIB_HOME works in the current folder, which may be somebody's data set.
+_HAS_HOME = os.environ.get("JOINTLIB_HOME") or (CHECKOUT / "Snakefile").is_file()
+CACHE = ROOT / "data/cache" if _HAS_HOME else Path.home() / ".cache/jointlib"
 SILENCE = 1e-4  # RMS, -80 dBFS: at 16 bits hardly more than the last one
-_FORMAT = 9  # of the cache; what was written in another format is not found
+# Speech begins where a file comes within this of its loudest part, some 6 dB above its RMS. A noise floor 20 dB below
+# speech is thus no silence; of embedded speech, a quiet first consonant is taken for it, for 0.04 s at most.
+SPEECH_DB = 30.0
+_FRAME = 160  # samples, 10 ms
+_FORMAT = 10  # of the cache; what was written in another format is not found
 _COLUMNS = ("sample_rate", "rms", "clipped", "onset", "problem", "digest", "samples")  # of its table
 
 
@@ -43,22 +51,17 @@ class PackedAudio:
 
     def clips(self, index: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """Cut or zero-pad the files `index` (B,) to `length` samples: float32 (B, length) and true lengths (B,)."""
-        clips = self.samples.new_zeros(len(index), length)
-        for clip, row in zip(clips, index.tolist(), strict=True):
-            file = self._file(row)[:length]
-            clip[: len(file)] = file
+        clips = torch.stack([pad(file, (0, length - len(file))) for file in map(self._file, index.tolist())])
         lengths = self.lengths[index].clamp(max=length).to(clips.device, non_blocking=True)
         return clips.float().mul_(1 / 32768), lengths
 
     def loops(self, index: Tensor, offsets: Tensor, length: int) -> Tensor:
         """Cut `length` samples of files `index` (B,) from `offsets` (B,) on, starting over at a file's end."""
         loops = []
-        for row, offset in zip(index.tolist(), offsets.tolist(), strict=True):
-            file = self._file(row)
-            loop = file[offset % len(file) :][:length]
-            while len(loop) < length:
-                loop = torch.cat([loop, file[: length - len(loop)]])
-            loops.append(loop)
+        for file, offset in zip(map(self._file, index.tolist()), offsets.tolist(), strict=True):
+            start = offset % len(file)
+            times = -(-(start + length) // len(file))  # mostly 1, so that nothing is copied
+            loops.append(file.expand(times, -1).flatten()[start : start + length])
         return torch.stack(loops).float().mul_(1 / 32768)
 
     def _file(self, index: int) -> Tensor:
@@ -76,41 +79,40 @@ def pack(files: Sequence[Path], title: str) -> PackedAudio:
     key = hashlib.blake2b(json.dumps([_FORMAT, known]).encode(), digest_size=16).hexdigest()
     packed, table = CACHE / f"{key}.int16", CACHE / f"{key}.json"
     CACHE.mkdir(parents=True, exist_ok=True)
-    with FileLock(CACHE / ".lock"):  # a second process waits, and finds what the first has written
+    with locked(CACHE / ".lock", "it reads audio into the cache"):
         if not (packed.exists() and table.exists()):
-            write_json(table, _write(files, packed, title))
+            rows = []
+            with replacing(packed) as out, Progress(len(files), title) as bar, ThreadPoolExecutor(cpu_count()) as pool:
+                for start in range(0, len(files), 256):  # decoding releases the interpreter; not all is held in memory
+                    for samples, row in pool.map(_decode, files[start : start + 256]):
+                        out.write(samples)
+                        rows.append(row)
+                        bar.update()
+                out.write(bytes(2))  # an empty file cannot be mapped
+            write_json(table, rows)
         sources = pd.DataFrame(json.loads(table.read_text()), columns=list(_COLUMNS))
         if (sources.problem != "").any():
             table.unlink()
     lengths = torch.tensor(sources.pop("samples").to_numpy(dtype=np.int64))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch would rather write to it, too, but memory may be smaller
-        samples = torch.from_numpy(np.memmap(packed, np.int16, "r"))
+    warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nor has it to be, nor fit into memory
+    samples = torch.from_numpy(np.memmap(packed, np.int16, "r"))
     return PackedAudio(samples, lengths.cumsum(0) - lengths, lengths, sources)
-
-
-def _write(files: Sequence[Path], packed: Path, title: str) -> list[tuple]:
-    """Write the samples of all files, and return the rows of their table."""
-    rows = []
-    with replacing(packed) as stream, Progress(len(files), title) as progress, ThreadPoolExecutor(cpu_count()) as pool:
-        for start in range(0, len(files), 256):  # decoding releases the interpreter; not all is held in memory
-            for samples, row in progress.over(pool.map(_decode, files[start : start + 256])):
-                stream.write(samples)
-                rows.append(row)
-        stream.write(bytes(2))  # an empty file cannot be mapped
-    return rows
 
 
 def _decode(file: Path) -> tuple[np.ndarray, tuple]:
     """A file as int16 (T,) at 16 kHz, and its row of the table."""
     try:
         wave, sample_rate = read_audio(file)
-    except ValueError as error:
+        samples = (resample(wave, sample_rate) * 32768).round().clamp(-32768, 32767).to(torch.int16)
+    except (ValueError, RuntimeError) as error:  # the latter of torch, where a header names an absurd rate
         return np.zeros(0, np.int16), (0, 0.0, 0.0, 0.0, str(error).removeprefix(f"{file}: "), "", 0)
-    samples = (resample(wave, sample_rate) * 32768).round().clamp(-32768, 32767).to(torch.int16)
     rms = (samples.double() / 32768).square().mean().sqrt().item()  # at 16 kHz, as it will be mixed
-    onset = (samples.int().abs() > SILENCE * 32768).int().argmax().item() / SAMPLE_RATE
     clipped = (wave.abs() >= 32767 / 32768).double().mean().item()
     problem = "silent throughout, so that no SNR can be set; remove it" if rms < SILENCE else ""
+    if len(samples) < SAMPLE_RATE // 10:
+        problem = "shorter than 0.1 s, so that a noise need not sound in it; remove it"
+    frames = np.resize(samples.numpy(), (max(1, len(samples) // _FRAME), _FRAME)).astype(np.float32)
+    levels = median_filter(frames.std(axis=1), 5)  # a constant offset is no sound, a click no speech
+    onset = (levels >= levels.max() * 10 ** (-SPEECH_DB / 20)).argmax().item() * _FRAME / SAMPLE_RATE
     digest = hashlib.blake2b(samples.numpy(), digest_size=16).hexdigest()
     return samples.numpy(), (sample_rate, rms, clipped, onset, problem, digest, len(samples))

@@ -3,12 +3,14 @@
 import io
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 
@@ -17,9 +19,22 @@ class UnusableFile(ValueError):
 
 
 @contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file `path`; a process that has to wait says so once, with `what` the other one is doing."""
+    lock = FileLock(path)
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
+        print(f"waiting for another process: {what} ({path})", file=sys.stderr, flush=True)
+        held = lock.acquire()
+    with held:
+        yield
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open NAME.partial for writing and rename it to `path` once it is on the disk. OSError: `path` is unchanged."""
-    partial = path.with_name(f"{path.name}.partial")
+    partial = path.with_name(f"{path.name[:60]}.partial")  # a file system may refuse a name that is any longer
     try:
         with partial.open("wb") as stream:
             yield stream
@@ -46,7 +61,8 @@ def write_json(path: Path, values: Any) -> None:
 def read_json(file: Path, *names: str) -> dict[str, Any]:
     """Read a JSON object; UnusableFile if it is none, or lacks one of `names`."""
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(values := json.loads(file.read_text(encoding="utf-8")), dict):
+            raise ValueError("it holds no object")
     except ValueError as error:
         raise UnusableFile(f"{file}: not readable as JSON ({error}); restore it from a copy") from error
     if missing := [name for name in names if name not in values]:
@@ -60,9 +76,10 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def write_wav(path: Path, waveform: Tensor, sample_rate: int) -> None:
-    """Write a waveform (T,) as 16-bit WAV; samples beyond full scale are clipped."""
+    """Write a waveform (T,) as 16-bit WAV, or FLAC where `path` ends so; samples beyond full scale are clipped."""
     import soundfile  # here, so that training from tensors does not need it
 
     content = io.BytesIO()
-    soundfile.write(content, waveform.clamp(-1, 1).cpu().numpy(), sample_rate, subtype="PCM_16", format="WAV")
+    form = "FLAC" if path.suffix.lower() == ".flac" else "WAV"
+    soundfile.write(content, waveform.clamp(-1, 1).cpu().numpy(), sample_rate, subtype="PCM_16", format=form)
     write_atomically(path, content.getvalue())

@@ -56,16 +56,6 @@ def test_a_file_that_is_cut_is_an_error(kind, part):
         read_audio(io.BytesIO(content[: math.floor(part * len(content))]))
 
 
-@pytest.mark.parametrize("part", [0.05, 0.85])
-@pytest.mark.parametrize("sample_rate", RATES)
-def test_resampled_tones_are_tones(sample_rate, part):
-    """Up to 0.85 of the lower Nyquist frequency: found -98 dB or less."""
-    hertz = part * min(sample_rate, 16_000) / 2 + 0.37  # no whole number of periods
-    resampled = to_16_khz(tone(hertz, sample_rate), sample_rate)
-    assert len(resampled) == math.ceil(round(1.3 * sample_rate) * 16_000 / sample_rate)
-    assert level_db(resampled - tone(hertz, 16_000, len(resampled) / 16_000)) < -90
-
-
 @pytest.mark.parametrize("sample_rate", [rate for rate in RATES if rate > 16_000])
 def test_tones_above_the_new_nyquist_frequency_vanish(sample_rate):
     """From 1.02 of it on: found -105 dB or less."""
@@ -81,15 +71,16 @@ def test_an_odd_rate_is_taken_for_one_near_it():
 
 @pytest.mark.parametrize("sample_rate", RATES)
 def test_resampling_agrees_with_scipy(sample_rate):
-    """Noise up to 0.8 of the lower Nyquist frequency. Found -60 dB against scipy's own filter, of 10 zero crossings,
-    and -98 dB or less against one as long as ours."""
+    """Noise up to 0.8 of the lower Nyquist frequency, 1.3 s. Found -60 dB against scipy's own filter, of 10 zero
+    crossings, and -98 dB or less against one as long as ours."""
     up, down = 16_000 // math.gcd(sample_rate, 16_000), sample_rate // math.gcd(sample_rate, 16_000)
-    spectrum = np.fft.rfft(np.random.default_rng(0).normal(size=sample_rate))
-    spectrum[round(0.8 * min(sample_rate, 16_000) / 2) :] = 0  # a bin a hertz
-    wave = np.fft.irfft(spectrum, sample_rate)
+    samples = round(1.3 * sample_rate)
+    spectrum = np.fft.rfft(np.random.default_rng(0).normal(size=samples))
+    spectrum[round(1.3 * 0.8 * min(sample_rate, 16_000) / 2) :] = 0
+    wave = np.fft.irfft(spectrum, samples)
     ours, theirs = to_16_khz(wave, sample_rate), resample_poly(wave, up, down)
     longest = max(up, down)
     long = resample_poly(wave, up, down, window=firwin(128 * longest + 1, 1 / longest, window=("kaiser", 12.0)))
-    assert len(ours) == len(theirs) == 16_000
+    assert len(ours) == len(theirs) == math.ceil(samples * 16_000 / sample_rate)
     assert level_db(ours - theirs) - level_db(theirs) < -55
     assert level_db(ours - long) - level_db(long) < -90

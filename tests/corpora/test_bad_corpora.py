@@ -83,19 +83,12 @@ def folder_for_a_file(root):
     (root / FIRST).mkdir()
 
 
-def swallows_rows(csv):
-    """A quote before the wording of row 3 and one behind that of row 6: one row with as many fields as the header."""
-    lines = csv.replace(b'"switch it, please"', b"switch").split(b"\n")
-    lines[2], lines[5] = lines[2].replace(b"switch", b'"switch'), lines[5].replace(b"switch", b'switch"')
-    return b"\n".join(lines)
-
-
 NAMED = "data/train_data.csv, row 2"
 ERRORS = {
     "cut wav": (cut(), f"{NAMED}: {FIRST}: ends early, after 32022 of 64044 bytes; copy it again"),
     "cut flac": (cut(format="FLAC"), "not readable as audio"),
     "cut mp3": (cut(format="MP3"), "ends early"),
-    "1 Hz": (header((24, 1, 4)), f"{NAMED}: {FIRST}: has 1 samples a second; expected 1000 to"),
+    "2 GHz": (header((24, 2**31 - 1, 4)), f"{NAMED}: {FIRST}: "),
     "no header": (
         both(cell("path", "wavs/a.raw"), lambda root: (root / "wavs/a.raw").write_bytes(bytes(99))),
         "a.raw: not",
@@ -109,11 +102,11 @@ ERRORS = {
     "a millisecond": (sound(TONE[:16]), f"{NAMED}: {FIRST}: shorter than 0.1 s, so that a noise need not"),
     "a folder for a file": (folder_for_a_file, f"{NAMED}: {FIRST}: this path names no file"),
     "no such file": (cell("path", "wavs/x.wav"), f"{NAMED}: wavs/x.wav: this path names no file"),
-    "a path out": (cell("path", "../../etc/passwd"), f"{NAMED}: ../../etc/passwd: this path leaves"),
-    "an absolute path": (cell("path", "/etc/passwd"), f"{NAMED}: /etc/passwd: this path leaves"),
+    "a path out": (cell("path", "../../etc/passwd"), f"{NAMED}: ../../etc/passwd: this path names no"),
+    "an absolute path": (cell("path", "/etc/passwd"), f"{NAMED}: /etc/passwd: this path names no"),
     "a path with a zero byte": (swap(b"ann/0.wav", b"a\0.wav"), r"wavs/speakers/a\x00.wav: this path names no file"),
-    "an empty path": (cell("path", ""), f"{NAMED}: : empty path"),
-    "an empty speaker": (cell("speakerId", ""), f"{NAMED}: {FIRST}: empty speaker"),
+    "an empty path": (cell("path", ""), f"{NAMED}: : path '' is empty"),
+    "an empty speaker": (cell("speakerId", ""), f"{NAMED}: {FIRST}: speaker '' is empty"),
     "a blank line before a bad row": (
         both(cell("path", "wavs/x.wav"), swap(b"\n", b"\n\n", 1)),
         "data/train_data.csv, row 3: wavs/x.wav: this path",
@@ -128,10 +121,9 @@ ERRORS = {
     "an empty CSV": (text(lambda _: b""), "train_data.csv: lacks ['path', 'speakerId'"),
     "an empty split": (text(lambda csv: csv.splitlines(keepends=True)[0], "valid"), "lacks rows"),
     "a line break": (cell("transcription", "turn it\non"), "train_data.csv: row 2: a field goes on in the next"),
-    "a quote that swallows rows": (text(swallows_rows), "train_data.csv: row 3: a field goes on in the next row"),
     "a quote without end": (text(lambda csv: csv[:-5] + b'"none\n'), "train_data.csv: row 13: unexpected end"),
-    "a blank after a speaker": (cell("speakerId", "ann "), f"{NAMED}: {FIRST}: speaker 'ann ' begins or ends"),
-    "a blank before an object": (cell("object", "\u00a0lamp"), "object '\\xa0lamp' begins or ends with a blank"),
+    "a blank after a speaker": (cell("speakerId", "ann "), f"{NAMED}: {FIRST}: speaker 'ann ' is empty, or begins"),
+    "a blank before an object": (cell("object", "\u00a0lamp"), "object '\\xa0lamp' is empty, or begins or ends"),
     "latin-1": (swap(b"switch", b"k\xfcche"), "not readable as UTF-8 CSV"),
 }
 WARNINGS = {
@@ -139,12 +131,10 @@ WARNINGS = {
     "very quiet": (sound(1e-3 * TONE, subtype="FLOAT"), "very quiet, -73 dBFS"),
     "an eighth of a second": (sound(TONE[:2000]), "only 0.12 s long"),
     "silent for a while": (sound(LATE), "silent for the first 1.25 s; a clip"),
-    "ten minutes": (sound(np.tile(TONE, 1200)), "600 s long; a clip ends at clip_seconds"),
     "a recording twice": (
         lambda root: shutil.copy(root / FIRST, root / "wavs/speakers/bob/0.wav"),
         f"bob/0.wav: the same recording as {NAMED}: {FIRST}",
     ),
-    "few utterances of an intent": (cell("object", "hat"), "only 1 utterance(s) of 'activate / hat / none'"),
 }
 FINE = {
     "stereo": sound(np.stack([TONE, TONE], axis=1)),
@@ -157,11 +147,7 @@ FINE = {
     "blank lines": swap(b"\n", b"\n\n", 3),
     "an extra column": rows(lambda table: table.assign(age=30)),
     "other order of columns": rows(lambda table: table[table.columns[::-1]]),
-    "a byte-order mark": text(lambda csv: b"\xef\xbb\xbf" + csv),
-    "CRLF": swap(b"\n", b"\r\n"),
-    "quotes and commas": cell("transcription", 'turn "it", please'),
     "an inch": swap(b'"switch it, please"', b'switch 5" on', 1),
-    "non-ASCII": cell("transcription", "Küche, 厨房 🔊"),
 }
 
 
@@ -172,6 +158,14 @@ def test_an_error_is_named(name, corpus_root):
     with pytest.raises(CorpusError) as caught:
         Corpus.read(corpus_root)
     assert any(message in line for line in caught.value.problems), caught.value
+
+
+def test_every_error_is_listed_at_once(corpus_root):
+    chosen = [ERRORS[name] for name in ("no samples", "a missing CSV", "an intent only in test")]
+    both(*(spoil for spoil, _ in chosen))(corpus_root)
+    with pytest.raises(CorpusError, match="3 problem") as caught:
+        Corpus.read(corpus_root)
+    assert all(message in str(caught.value) for _, message in chosen)
 
 
 @pytest.mark.parametrize("name", WARNINGS)
@@ -193,6 +187,10 @@ def test_what_is_merely_different_is_read(name, corpus_root):
 NOISES = {  # the last: whether it is an error, and no warning
     "no number": (sound(path="noise_train/Hum.wav"), "Hum.wav: not read; a noise is noise_train/Typing_1", False),
     "no type": (sound(path="noise_train/_1.wav"), "_1.wav: not read; a noise is", False),
+    **{
+        name: (lambda root, name=name: (root / "noise_train" / name).touch(), f"{name}: not read; a noise", False)
+        for name in ("._Typing_1.wav", ".DS_Store", "Thumbs.db", "README_en.md", "Typing_1.txt")
+    },
     "clipped": (sound(np.sign(TONE), path="noise_train/Hum_1.wav"), "% of the samples are clipped", False),
     "a file twice": (
         lambda root: shutil.copy(root / "noise_train/Typing_1.wav", root / "noise_train/Typing_9.wav"),

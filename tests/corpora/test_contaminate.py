@@ -137,11 +137,23 @@ def test_an_example_is_a_row_of_the_plan(profile):
     torch.testing.assert_close(clean, batch.clean[0, 0, : batch.lengths[0]])
 
 
-def test_a_clip_without_a_sound_is_named(profile, corpus_root):
-    """The first clip_seconds of an utterance are what is mixed."""
+@pytest.mark.parametrize("room_db", [-np.inf, -90, -74, -60])  # RMS, dBFS; the tone is at -13.5
+def test_a_clip_without_speech_is_named(profile, corpus_root, room_db):
+    """The first clip_seconds of an utterance are what is mixed; room tone is no speech, nor are clicks."""
     late = np.append(np.zeros(4000), 0.3 * np.sin(np.arange(4000)))
+    late += np.random.default_rng(0).normal(scale=10 ** (room_db / 20), size=8000) + 0.01  # an offset, too
+    late[[1000, 7990]] = 0.9
     soundfile.write(corpus_root / "wavs/speakers/dan/1.wav", late, 16_000)
     load_data(load_config(profile, clip_seconds=0.3))
     named = r"test_data.csv, row 3: .*dan/1.wav: silent for 0.25 s, so that a clip of 0.2"
     with pytest.raises(CorpusError, match=named):
         load_data(load_config(profile, clip_seconds=0.2))
+
+
+@pytest.mark.parametrize("gain", [1, 0.001])
+def test_quiet_speech_and_noise_20_db_below_it_are_heard(profile, corpus_root, gain):
+    """A quiet beginning, 26 dB below what follows, in a room as quiet; the whole at -13 or -73 dBFS."""
+    wave = 0.3 * np.sin(np.arange(8000)) * np.repeat([0.05, 1], 4000)
+    wave += np.random.default_rng(0).normal(scale=0.1 * 0.3 / 2**0.5, size=8000)
+    soundfile.write(corpus_root / "wavs/speakers/dan/1.wav", gain * wave, 16_000, subtype="FLOAT")
+    load_data(load_config(profile, clip_seconds=0.2))

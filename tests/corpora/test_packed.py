@@ -1,6 +1,9 @@
 """The cache of waveforms, and the clips that are cut from it."""
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -45,6 +48,16 @@ def test_what_could_not_be_read_for_a_moment_is_read_the_next_time(error, files,
         with pytest.raises(CorpusError, match=r"Babble_1.wav: not readable as audio"):
             Noises.read(files[0].parent)
     assert len(Noises.read(files[0].parent).manifest) == 3
+
+
+def test_the_doctor_of_an_installed_package_writes_nothing_beside_the_speech(corpus_root, tmp_path):
+    shutil.copytree(Path(packed.__file__).parents[1], tmp_path / "site/jointlib")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "HOME": str(tmp_path / "home")}
+    environment.pop("JOINTLIB_HOME", None)
+    before = sorted(corpus_root.rglob("*"))
+    subprocess.run([sys.executable, "-m", "jointlib", "doctor", "."], cwd=corpus_root, env=environment, check=True)
+    assert sorted(corpus_root.rglob("*")) == before
+    assert len(list(tmp_path.glob("home/.cache/jointlib/*.int16"))) == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists a process's mappings")
