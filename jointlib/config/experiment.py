@@ -1,6 +1,8 @@
 """The parameters of one experiment. A value that is impossible is an error at once."""
 
-from collections.abc import Collection, Mapping
+import hashlib
+import inspect
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,9 +12,9 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from tyro.conf import Suppress
 
 from jointlib import ROOT, SAMPLE_RATE, SPLITS
-from jointlib.config.values import Parameters, Share, several
+from jointlib.config.values import Parameters, Place, Range, Share, several
 from jointlib.losses import TERMS
-from jointlib.strategies import FRONTENDS, INITS, JT, STRATEGIES, Classifier, Strategy, parents, trainings
+from jointlib.strategies import FRONTENDS, INITS, STRATEGIES, Classifier, Strategy, parents, trainings
 
 StrategyName = Literal[tuple(STRATEGIES)]
 Blocks = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
@@ -20,17 +22,23 @@ Weights = Annotated[dict[Literal[tuple(TERMS)], NonNegativeFloat], Field(min_len
 PerSplit = Annotated[dict[Literal[SPLITS], PositiveInt], Field(min_length=3)]
 PerNoise = Annotated[dict[Literal["train", "test"], PositiveInt], Field(min_length=2)]
 WordsPerMinute = Annotated[int, Field(ge=80, le=450)]  # the limits of espeak-ng
-VOICES = {"train": 240, "valid": 80, "test": 80}  # of the embedded corpus: accents times voice shapes
 
 
 class EmbeddedCorpus(Parameters):
-    """The size of a synthetic corpus. The defaults are the size of Fluent Speech Commands."""
+    """A synthetic corpus: its size, by default that of Fluent Speech Commands, and how it is recorded."""
 
     utterances: PerSplit = Field({"train": 23_132, "valid": 3_118, "test": 3_793})
     speakers: PerSplit = Field({"train": 77, "valid": 10, "test": 10})
     phrasings: PositiveInt = 8  # wordings of each of the 31 intents, at most 8
     phrasings_of_test_only: NonNegativeInt = 0  # further wordings, of the test split alone
     words_per_minute: tuple[WordsPerMinute, WordsPerMinute] = (150, 220)  # slowest and fastest speaker
+    recorded: bool = True  # under the recording conditions that follow; False: as the synthesiser speaks
+    recording_seconds: NonNegativeFloat = 3.0  # of each recording, in which the command begins at a random moment
+    unsteadiness: NonNegativeFloat = 0.025  # of pitch and tempo, a standard deviation; five times that of the level
+    microphone_db: NonNegativeFloat = 5.0  # standard deviation of the frequency response from octave to octave
+    reverberation_seconds: Range = (0.1, 0.7)  # until the sound in the room has fallen by 60 dB
+    direct_db: Range = (0.0, 18.0)  # energy of the direct sound above that of the room: the talker's distance
+    floor_db: Range = (15.0, 50.0)  # level of speech above the noise of room and microphone
     noise_files: PerNoise = Field({"train": 12, "test": 5})  # of each type
     noise_seconds: PositiveFloat = 20.0  # length of a noise file
     seed: NonNegativeInt = 0
@@ -39,9 +47,6 @@ class EmbeddedCorpus(Parameters):
     def _can_be_synthesised(self) -> "EmbeddedCorpus":
         if (wanted := self.phrasings + self.phrasings_of_test_only) > 8:
             raise ValueError(f"phrasings and phrasings_of_test_only: {wanted} wordings asked for, there are 8")
-        for split, wanted in self.speakers.items():
-            if wanted > VOICES[split]:
-                raise ValueError(f"speakers: {wanted} wanted for {split}, there are {VOICES[split]} voices")
         return self
 
 
@@ -58,8 +63,8 @@ class Config(Parameters):
     seed: NonNegativeInt = 0  # of the weights and of the order of utterances
     init: Literal[INITS] = "scratch"  # pretrained: JT and cascade_enhanced start from a trained classifier
 
-    corpus: str = "data/fluent_speech_commands_dataset"  # speech in the layout of Fluent Speech Commands
-    noise: str = "data/MS-SNSD"  # holds noise_train and noise_test
+    corpus: Place = "data/fluent_speech_commands_dataset"  # speech in the layout of Fluent Speech Commands
+    noise: Place = "data/MS-SNSD"  # holds noise_train and noise_test
     embedded: Suppress[EmbeddedCorpus | None] = None  # a synthetic corpus, written beside `corpus` if it is missing
     clip_seconds: Annotated[PositiveFloat, Field(le=600)] = 4.0  # utterances are cut or zero-padded to this
 
@@ -98,23 +103,32 @@ class Config(Parameters):
     select: Literal["accuracy", "loss"] = "accuracy"  # (open) of the validation, which chooses the weights
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", exclude=True)  # auto: the GPU if there is one
     bf16: bool | None = None  # train under bfloat16 autocast; None: on a GPU
-    compile: bool = Field(False, exclude=True)  # torch.compile of the networks: minutes at the first step
-    checkpointing: bool = Field(False, exclude=True)  # of the residual blocks' activations: less memory, more time
     threads: PositiveInt | None = None  # of torch; a number makes CPU runs repeat to the last bit
     metric_workers: PositiveInt | None = Field(None, exclude=True)  # processes that score speech; None: one per core
-    results: str = Field("results", exclude=True)  # folder
+    results: Place = Field("results", exclude=True)  # folder
 
     # What a grid consists of, and what differs from the profile, NAME=VALUE by commas, which `load_config` sets.
     strategies: Suppress[several(StrategyName)] = Field(tuple(STRATEGIES), exclude=True)
     alphas: Suppress[several(Share)] = Field((0.0, 0.1, 0.5, 0.9), exclude=True)
     seeds: Suppress[several(NonNegativeInt)] = Field((0,), exclude=True)
     variant: Suppress[str] = Field("", exclude=True)
+    plain_steps: Suppress[PositiveInt | None] = Field(None, exclude=True)  # the profile's own; None: as `steps`
+    _given: dict[str, Any]  # before what the strategy ignores was reset; another may not ignore it
+
+    def __init__(self, **values: Any):
+        super().__init__(**values)
+        self._given = values
+
+    @property
+    def row(self) -> Strategy:
+        """The row of the strategy in the table of all."""
+        return STRATEGIES[self.strategy]
 
     @property
     def run_name(self) -> str:
         """Name of this run's folder: strategy, alpha, seed, and what differs from the profile."""
-        alpha = f"_alpha{self.alpha:g}" if STRATEGIES[self.strategy].alpha is None else ""
-        return "_".join([f"{self.strategy}{alpha}_seed{self.seed}", *([self.variant] if self.variant else [])])
+        alpha = f"_alpha{self.alpha:g}" if self.row.alpha is None else ""
+        return shortened("_".join(filter(None, [f"{self.strategy}{alpha}_seed{self.seed}", self.variant])))
 
     @property
     def folder(self) -> Path:
@@ -124,7 +138,7 @@ class Config(Parameters):
     @property
     def summary(self) -> Path:
         """Where plans, tables, figures and the report of this profile and variant are written."""
-        return self.folder / self.variant
+        return self.folder / shortened(self.variant)
 
     @property
     def clip_samples(self) -> int:
@@ -137,24 +151,9 @@ class Config(Parameters):
         return max(1, self.steps // len(trainings(self.strategy, self.init)))
 
     @property
-    def enhances_by(self) -> str:
-        """The front-end: wave_u_net or mask_net."""
-        return self.frontend or STRATEGIES[self.strategy].frontend
-
-    @property
     def enhancement_loss(self) -> Mapping[str, float]:
         """Weights of the enhancement's terms in the loss."""
-        return self.loss or STRATEGIES[self.strategy].loss
-
-    @property
-    def trained_on(self) -> str:
-        """The network's input in training and validation: clean or noisy."""
-        return STRATEGIES[self.strategy].train_input
-
-    @property
-    def tested_on(self) -> str:
-        """The network's input in the test: clean or noisy."""
-        return STRATEGIES[self.strategy].test_input
+        return self.loss or self.row.loss
 
     @property
     def torch_device(self) -> torch.device:
@@ -166,7 +165,7 @@ class Config(Parameters):
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with other values, checked."""
-        return Config(**(dict(self) | changes))
+        return Config(**(self._given | changes))
 
     @model_validator(mode="before")
     @classmethod
@@ -175,8 +174,15 @@ class Config(Parameters):
         row = STRATEGIES.get(str(values.get("strategy", "jt")))
         if row is None or values.get("init", "scratch") not in INITS:
             return values  # refused later
-        reset = ignored(row)
-        return values | reset | {"variant": without(values.get("variant", ""), reset)}
+        reset: dict[str, Any] = {} if row.alpha is None else {"alpha": row.alpha}
+        if not row.pretrained:
+            reset["init"] = "scratch"
+        if "gradient" not in inspect.signature(row.network).parameters:
+            reset["gradient"] = None
+        if row.network is Classifier:
+            reset |= {"frontend": None, "loss": None}
+        parts = [part for part in values.get("variant", "").split(",") if part.partition("=")[0] not in reset]
+        return values | reset | {"variant": ",".join(parts)}
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Config":
@@ -186,24 +192,16 @@ class Config(Parameters):
             raise ValueError(f"mask_filters={self.mask_filters}: the hop must divide half the window")
         if chunk is not None and chunk % stride:
             raise ValueError(f"frontend_chunk={chunk}: must be a multiple of {stride}, 2 ** frontend_layers")
+        if self.clip_samples <= stride:  # batch norm fails in a batch of one clip
+            given = f"clip_seconds={self.clip_seconds:g}, frontend_layers={self.frontend_layers}"
+            raise ValueError(f"{given}: the bottleneck has one frame; a clip must be over {stride} samples at 16 kHz")
         return self
 
 
-def ignored(row: Strategy) -> dict[str, Any]:
-    """The parameters that a strategy ignores, with the value that its runs have."""
-    found: dict[str, Any] = {} if row.alpha is None else {"alpha": row.alpha}
-    if not row.pretrained:
-        found["init"] = "scratch"
-    if not issubclass(row.network, JT):
-        found["gradient"] = None
-    if row.network is Classifier:
-        found |= {"frontend": None, "loss": None}
-    return found
-
-
-def without(variant: str, names: Collection[str]) -> str:
-    """A variant (NAME=VALUE,NAME=VALUE) without some of its parameters."""
-    return ",".join(part for part in variant.split(",") if part.partition("=")[0] not in names)
+def shortened(name: str) -> str:
+    """A folder's name; the end of one that a file system may refuse is a digest of it. config.json has the values."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+    return name if len(name.encode()) <= 220 else f"{name.encode()[:200].decode(errors='ignore')}-{digest}"
 
 
 def identity(config: Config) -> dict[str, Any]:
@@ -215,15 +213,15 @@ def parent_of(config: Config, strategy: str) -> Config:
     """The run that one of this run's parts is taken from: another strategy, from scratch, its share of the steps."""
     made_of, shares = (len(trainings(*row)) for row in ((config.strategy, config.init), (strategy, "scratch")))
     steps = config.steps if shares == made_of else max(1, config.steps // made_of) * shares
-    variant = without(config.variant, ("init",) if steps == config.steps else ("init", "steps"))
-    if steps != config.steps:
-        variant = ",".join(sorted([*filter(None, variant.split(",")), f"steps={steps}"]))
-    return config.replace(strategy=strategy, init="scratch", steps=steps, variant=variant)
+    parts = [part for part in config.variant.split(",") if part.partition("=")[0] not in ("", "init", "steps")]
+    if steps != (config.plain_steps or config.steps):
+        parts.append(f"steps={steps}")
+    return config.replace(strategy=strategy, init="scratch", steps=steps, variant=",".join(sorted(parts)))
 
 
 def origins(config: Config) -> list[Config]:
     """The runs that a run's parts are taken from."""
-    wanted = parents(STRATEGIES[config.strategy], config.init)
+    wanted = parents(config.row, config.init)
     return [parent_of(config, name) for name in sorted(set(wanted.values()))]
 
 

@@ -1,21 +1,19 @@
 """A profile (YAML) and what is overridden in it make a Config. Unknown names are errors at once."""
 
 import hashlib
+import os
 import re
-from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 
-import jointlib
 from jointlib import ROOT
 from jointlib.config.experiment import Config
 from jointlib.config.values import ConfigError, unknown
 
 PROFILES = {file.stem: file for file in sorted(Path(__file__).parent.glob("*.yaml"))}
-_FIELDS = Config.model_fields
-_NOT_IN_VARIANT = {"strategy", "alpha", "seed", *(name for name, entry in _FIELDS.items() if entry.exclude)}
+_NOT_IN_VARIANT = {"strategy", "alpha", "seed", *(name for name, entry in Config.model_fields.items() if entry.exclude)}
 
 
 def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
@@ -30,39 +28,10 @@ def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
         raise ConfigError(f"profile {profile}: {error}") from None
     overrides = _own_corpus(overrides)
     given = Config(**(values | overrides))
-    plain = Config(**(values | {"strategy": given.strategy}))  # with what its own strategy may ignore
-    differing = {name: getattr(given, name) for name in sorted(set(overrides) - _NOT_IN_VARIANT)}
+    plain, changed = (Config(**(values | others | {"strategy": "jt"})) for others in ({}, overrides))  # ignores nothing
+    differing = {name: getattr(changed, name) for name in sorted(set(overrides) - _NOT_IN_VARIANT)}
     parts = [f"{name}={_as_name(value)}" for name, value in differing.items() if value != getattr(plain, name)]
-    if len(variant := ",".join(parts)) > 200:
-        raise ConfigError(f"{len(parts)} overrides make too long a name; write a profile (base: {profile})")
-    return given.replace(variant=variant)
-
-
-def from_notebook(scope: Mapping[str, Any], own: Collection[str] = ()) -> Config:
-    """The Config of a notebook: every UPPER_CASE name in its scope is a parameter, except the notebook's `own`.
-
-    None leaves a parameter to the profile, unless None is one of its values (``STEM = None``). Classes, constants of
-    jointlib, tensors and tables that later cells bind are no parameters when the notebook runs again. ConfigError: an
-    unknown parameter, one in small letters, or a value that is not written out.
-    """
-    known = {*own, *(name.upper() for name in _FIELDS if name != "variant")}
-    if small := [name for name, value in scope.items() if name in _FIELDS and _is_literal(value)]:
-        raise ConfigError(f"parameters of a notebook are written in capitals: {', '.join(small).upper()}")
-    given = {name: value for name, value in scope.items() if name.isupper() and name not in own}
-    if computed := [name for name, value in given.items() if name in known and not _is_literal(value)]:
-        raise ConfigError(f"{', '.join(computed)}: write the value out, as a number, text, or a list of them")
-    given = {name: value for name, value in given.items() if _is_literal(value) and not hasattr(jointlib, name)}
-    if strange := [name for name in given if name not in known]:
-        raise ConfigError("; ".join(unknown("parameter", name, known) for name in strange))
-    may_be_none = {name.upper() for name, entry in _FIELDS.items() if type(None) in get_args(entry.annotation)}
-    chosen = {name for name, value in given.items() if value is not None or name in may_be_none}
-    return load_config(**{name.lower(): given[name] for name in chosen})
-
-
-def _is_literal(value: Any) -> bool:
-    if type(value) in (list, tuple, dict):
-        return all(map(_is_literal, value.values() if type(value) is dict else value))
-    return value is None or type(value) in (bool, int, float, str)
+    return given.replace(variant=",".join(parts), plain_steps=plain.steps)
 
 
 def _as_name(value: Any) -> str:
@@ -77,7 +46,8 @@ def _as_name(value: Any) -> str:
 def _read_profile(profile: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The values of a profile, and of its base. `above`: the profiles that have this one as a base."""
     named_in = f"{above[-1]}: base: " if above else ""
-    paths = (PROFILES.get(str(profile), Path(profile)), ROOT / profile)
+    place = os.path.expanduser(profile)  # noqa: PTH111 - which leaves the ~ of nobody as it is
+    paths = (PROFILES.get(str(profile), Path(place)), ROOT / place)
     file = next((path.resolve() for path in paths if path.is_file()), None)
     if file is None:
         raise ConfigError(f"{named_in}{unknown('profile', str(profile), PROFILES)}, or the path of a YAML file")

@@ -1,12 +1,15 @@
 """What all parameters share: types, and errors that name parameter, value and remedy."""
 
 import difflib
+import os
 from collections.abc import Collection
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Range = Annotated[tuple[float, float], AfterValidator(lambda ends: tuple(sorted(ends)))]  # of what is drawn
+Place = Annotated[str, AfterValidator(os.path.expanduser)]
 
 
 def several(kind: Any) -> Any:
