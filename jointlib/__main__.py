@@ -11,6 +11,8 @@ from typing import TypedDict
 import tyro
 from tyro.conf import DisallowNone, Positional, PositionalMetavarFromFieldName, PositionalRequiredArgs
 
+from jointlib import OUTSIDE
+
 
 class Start(TypedDict, total=False):
     profile: str
@@ -46,16 +48,16 @@ def train(*options: str) -> None:
 
 
 @commands.command
-def enhance(run: Path, input: Path, output: Path, strength: float = 1.0, overwrite: bool = False) -> None:
+def enhance(run: Path, input: Path, output: Path, strength: float = OUTSIDE, overwrite: bool = False) -> None:
     """Enhance and classify audio files with a finished run; the exit status is 1 if a file fails.
 
-    Example: jointlib enhance results/quick/runs/bn_alpha0.5_seed0 recordings enhanced --strength 0.7
+    Example: jointlib enhance results/quick/runs/bn_alpha0.5_seed0 recordings enhanced
 
     Args:
         run: folder of a finished run
         input: an audio file, or a folder of them
         output: folder for the enhanced files and predictions.csv; for a single file, OUT.wav
-        strength: 1: enhanced speech alone, 0: the input; in between the input is added back
+        strength: 1: enhanced speech alone, as in training; 0: the input; in between the input is added back
         overwrite: replace files that exist, but never an input
     """
     from jointlib.runs.enhance import enhance_files
@@ -95,9 +97,9 @@ def export_run(run: Path, output: Path) -> None:
         output: file to write; OUTPUT.json beside it says how to use it
     """
     from jointlib.runs.export import export
-    from jointlib.runs.run import load_plain_run
+    from jointlib.runs.run import load_run
 
-    print(f"{output}, {export(load_plain_run(run), output)}")
+    print(f"{output}, {export(load_run(run, fast=False), output)}")
 
 
 @commands.command

@@ -83,11 +83,12 @@ def quality(pair: tuple[np.ndarray, np.ndarray], metrics: tuple[str, ...] = QUAL
 
     PESQ in MOS (wide band 1.04 to 4.64, narrow band to 4.55), STOI and extended STOI 0 to 1, SI-SDR and log-spectral
     distance in dB, MSE per sample. A metric that cannot be computed (silence, too short) is NaN; ``failed`` says why
-    and is empty otherwise. ValueError: the two differ in length.
+    and is empty otherwise. ValueError: the two are no waveforms (T,), or differ in length.
     """
     clean, estimate = (np.asarray(waveform, dtype=np.float64) for waveform in pair)
-    if clean.shape != estimate.shape:
-        raise ValueError(f"clean speech of shape {clean.shape}, estimate of {estimate.shape}; cut them to one length")
+    if clean.ndim != 1 or clean.shape != estimate.shape:
+        shapes = f"clean speech of shape {clean.shape}, estimate of {estimate.shape}"
+        raise ValueError(f"{shapes}: expected (T,) for both; cut them to one length")
     scores, reasons = {}, []
     for name in metrics:
         try:

@@ -39,20 +39,20 @@ def scale_gradient(x: Tensor, share: float) -> Tensor:
 class Classifier(nn.Module):
     """The back-end alone, on the waveform."""
 
-    on_waveform = True  # the back-end's input is a waveform
-
     def __init__(self, backend: Sizes = PUBLISHED):
         super().__init__()
         self.backend = TCN(1, **backend)
 
+    def classify(self, waveform: Tensor) -> Tensor:
+        """Logits of a waveform: the back-end of a network that has this method takes one."""
+        return self.backend(waveform)
+
     def forward(self, waveform: Tensor) -> JointOutput:
-        return JointOutput(None, self.backend(waveform))
+        return JointOutput(None, self.classify(waveform))
 
 
 class Enhancer(nn.Module):
     """The front-end alone."""
-
-    on_waveform = False
 
     def __init__(self, frontend: Sizes = PUBLISHED):
         super().__init__()
@@ -69,23 +69,23 @@ class JT(nn.Module):
     `gradient` is the share of the classification's gradient that does: 1 in the paper, 0 protects the front-end.
     """
 
-    on_waveform = True
-
     def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED, gradient: float = 1.0):
         super().__init__()
         self.frontend = build_frontend(**frontend)
         self.backend = TCN(1, **backend)
         self.gradient = gradient
 
+    def classify(self, waveform: Tensor) -> Tensor:
+        """As `Classifier`."""
+        return self.backend(waveform)
+
     def forward(self, waveform: Tensor) -> JointOutput:
         enhanced, _ = self.frontend(waveform)
-        return JointOutput(enhanced, self.backend(scale_gradient(enhanced, self.gradient)))
+        return JointOutput(enhanced, self.classify(scale_gradient(enhanced, self.gradient)))
 
 
 class BN(nn.Module):
     """BN: the back-end classifies the front-end's bottleneck, so that its gradient reaches the encoder only."""
-
-    on_waveform = False
 
     def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED):
         super().__init__()
@@ -102,8 +102,6 @@ class BNMix(nn.Module):
 
     The paper does not give its size. Here its window and stride are the bottleneck's, so that their frames coincide.
     """
-
-    on_waveform = False
 
     def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED, mix_channels: int = 64):
         super().__init__()

@@ -25,7 +25,7 @@ def train_step(network: nn.Module, batch: "Batch", optimizer: torch.optim.Optimi
 
     Returns: The loss terms before the step, the gradient's norm, and whether it was clipped (1 or 0), as scalars.
     """
-    waveform = getattr(batch, config.trained_on)  # (B, 1, T)
+    waveform = getattr(batch, config.row.train_input)  # (B, 1, T)
     bf16 = waveform.is_cuda if config.bf16 is None else config.bf16
     with torch.autocast(waveform.device.type, torch.bfloat16, enabled=bf16):
         output = network(waveform)
@@ -46,7 +46,7 @@ def validate(model: nn.Module, batches: Iterable["Batch"], config: "Config") -> 
     model.eval()
     done = []
     for batch in batches:
-        output = model(getattr(batch, config.trained_on))
+        output = model(getattr(batch, config.row.train_input))
         terms = loss_terms(*output, batch.clean, batch.labels, config.enhancement_loss)
         terms["loss"] = weighted_sum(terms, config.alpha, config.enhancement_loss)
         if output.logits is not None:

@@ -31,7 +31,8 @@ class Upsample(nn.Module):
         left, right = padded[..., :-1], padded[..., 1:]
         # New samples are (T - 1) / (2 T - 1) old ones apart. Two of them lie between the old samples i - 1 and i: the
         # right one's weights are (T - i) / (2 T - 1) and (2 T - 1 - i) / (2 T - 1), the latter 0 before sample 0.
-        place, total = torch.arange(steps + 1, device=x.device, dtype=torch.float64), 2 * steps - 1
+        # Counted by a sum, not by arange, which would fix the device of a network that is exported.
+        place, total = torch.ones_like(left[0, 0], dtype=torch.int64).cumsum(0).double() - 1, 2 * steps - 1
         first, second = (((end - place) % total / total).to(x.dtype) for end in (steps, total))
         between = torch.stack([torch.lerp(left, right, first), torch.lerp(left, right, second)], dim=-1)
         return between.flatten(-2)[..., 1:-1]  # (B, C, T + 1, 2) -> (B, C, 2 T)

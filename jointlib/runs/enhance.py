@@ -1,30 +1,34 @@
 """Enhance and classify audio files with a finished run."""
 
 import csv
+import sys
+from collections import Counter
 from pathlib import Path
 
-import soundfile
-
-from jointlib.corpora.audio import read_audio
+from jointlib import OUTSIDE
+from jointlib.corpora.audio import ENDINGS, is_audio, read_audio
 from jointlib.runs.run import Run, load_run
 from jointlib.support.files import write_wav
 from jointlib.support.progress import Progress
 
-COLUMNS = ("file", "run", "strength", "intent", "probability", "clipped", "problem")
-ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats() if name != "RAW"} | {".aif", ".oga", ".opus"}
+COLUMNS = ("file", "run", "strength", "intent", "probability", "gain", "problem")
+WRITTEN = (".wav", ".flac")  # the single file that a user names; in a folder all is WAV
+SILENCE = "silent: no intent"
 
 
 def enhance_files(
-    run: Path, input: Path, output: Path, *, strength: float = 1.0, overwrite: bool = False, device: str = "auto"
+    run: Path, input: Path, output: Path, *, strength: float = OUTSIDE, overwrite: bool = False, device: str = "auto"
 ) -> int:
     """Enhance and classify an audio file, or all below a folder, with the `strength` of `Run.process`.
 
     Enhanced speech is written below the folder `output`, which may lie inside `input`, as 16-bit mono WAV at the
     input's rate and length: a.wav of a.wav, a.flac.wav of a.flac. predictions.csv there has a row per file: intent,
-    probability, the fraction of samples clipped at full scale, and the problem of a file that failed; the others go
-    on. For a single file, `output` may also be OUT.wav; its row is then in OUT.csv.
+    probability, the gain of a waveform that would have clipped, and the problem of a file that failed, where the
+    others go on, or that is silent. The intent of a file longer than the training clips is that of its loudest clip.
+    For a single file, `output` may also be OUT.wav or OUT.flac; its row is then in OUT.csv. What is passed over in a
+    folder, scaled or silent is counted on standard error.
 
-    Returns: how many files failed. Raises ValueError: no such strength. FileNotFoundError: no audio file there.
+    Returns: how many files failed. Raises ValueError: no such strength or format. FileNotFoundError: no audio file.
     FileExistsError: an output is an input, or exists and `overwrite` is not set; nothing is written. As `load_run`.
     """
     if not 0 <= strength <= 1:
@@ -38,21 +42,25 @@ def enhance_files(
         if target.exists() and not overwrite:
             raise FileExistsError(f"{target}: exists; choose another output folder, or replace it with --overwrite")
     table.parent.mkdir(parents=True, exist_ok=True)
-    failed = 0
+    told: Counter[str] = Counter()
     with table.open("w", newline="", errors="backslashreplace") as stream:
         rows = csv.DictWriter(stream, COLUMNS)
         rows.writeheader()
-        with Progress(len(targets), "Enhancing") as progress:
-            for file, target in progress.over(targets.items()):
-                row = {"file": file, "run": run, "strength": strength}
-                try:
-                    row |= _enhance_file(loaded, file, target, strength)
-                except (ArithmeticError, MemoryError, OSError, RuntimeError, ValueError) as error:
-                    row["problem"] = f"{type(error).__name__}: {error}"
-                    failed += 1
-                rows.writerow(row)
-                stream.flush()  # an interruption leaves the rows of the files that are done
-    return failed
+        for file, target in Progress(len(targets), "Enhancing", values=targets.items()):
+            row = {"file": file, "run": run, "strength": strength}
+            try:
+                row |= _enhance_file(loaded, file, target, strength)
+            except (ArithmeticError, MemoryError, OSError, RuntimeError, ValueError) as error:
+                row["problem"] = f"{type(error).__name__}: {error}"
+                told["failed"] += 1
+            told["would have clipped; written with the gain in the table"] += row.get("gain", 1) < 1
+            told[SILENCE] += row.get("problem") == SILENCE
+            rows.writerow(row)
+            stream.flush()  # an interruption leaves the rows of the files that are done
+    for what, files in told.items():
+        if files:
+            print(f"{files} of {len(targets)} files: {what}; see {table}", file=sys.stderr)
+    return told["failed"]
 
 
 def _enhance_file(run: Run, file: Path, target: Path, strength: float) -> dict[str, object]:
@@ -63,20 +71,29 @@ def _enhance_file(run: Run, file: Path, target: Path, strength: float) -> dict[s
     if probabilities is not None:
         best = int(probabilities.argmax())
         row = {"intent": run.intents[best], "probability": float(probabilities[best])}
+        if probabilities.isnan().any():
+            row = {"problem": SILENCE}
     if enhanced is not None:
+        row["gain"] = 1 / max(1.0, float(enhanced.abs().max()))
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_wav(target, enhanced, sample_rate)
-        row["clipped"] = float((enhanced.abs() > 1).float().mean())
+        write_wav(target, row["gain"] * enhanced, sample_rate)
     return row
 
 
 def _targets(input: Path, output: Path) -> dict[Path, Path]:
     """The output of each input. In a folder, hidden files (macOS writes ._a.wav) and those in `output` are no input."""
     if input.is_file():
-        return {input: output if output.suffix == ".wav" else output / f"{input.name.removesuffix('.wav')}.wav"}
+        if output.suffix[1:].lower() not in ENDINGS.split() or output.is_dir():
+            return {input: output / f"{input.name.removesuffix('.wav')}.wav"}
+        if output.suffix.lower() not in WRITTEN:
+            raise ValueError(f"{output}: what is enhanced is written as {' or '.join(WRITTEN)}; choose another ending")
+        return {input: output}
     made = output.resolve()
-    found = (file for file in sorted(input.rglob("*")) if file.suffix.lower() in ENDINGS and file.is_file())
-    files = [file for file in found if file.name[0] != "." and made not in file.resolve().parents]
+    found = [file for file in sorted(input.rglob("*")) if file.is_file() and made not in file.resolve().parents]
+    files = [file for file in found if is_audio(file) and "/." not in f"/{file.relative_to(input)}"]
+    if others := sorted(str(file.relative_to(input)) for file in set(found) - set(files)):
+        names = ", ".join([*others[:5], *(["..."] if len(others) > 5 else [])])
+        print(f"Passed over, no audio or hidden: {len(others)} files ({names})", file=sys.stderr)
     if not files:
         raise FileNotFoundError(f"{input}: no audio file there, apart from those in {output}")
     targets = {file: output / f"{str(file.relative_to(input)).removesuffix('.wav')}.wav" for file in files}

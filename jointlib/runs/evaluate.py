@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
 from joblib import Parallel, delayed
 from scipy.stats import binomtest
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from jointlib import SAMPLE_RATE
 from jointlib.config import Config
 from jointlib.corpora.batches import Batch, Data
 from jointlib.metrics import QUALITY, Pairs, quality
-from jointlib.support.files import write_csv
+from jointlib.support.files import locked, write_csv
 from jointlib.support.progress import Progress
 
 PASSAGE = 8 * SAMPLE_RATE  # samples; PESQ was made for passages of 8 s and more
@@ -36,11 +35,14 @@ def evaluate(model: nn.Module, data: Data) -> tuple[pd.DataFrame, pd.DataFrame]:
     plan, predictions, speech = data.plan("test"), [], {"noisy": [], "enhanced": []}
     for batch in data.batches("test"):
         speech["noisy"] += pairs_of(batch, batch.noisy)
-        output = model(getattr(batch, data.config.tested_on))
+        output = model(getattr(batch, data.config.row.test_input))
         if output.logits is not None:
-            on_clean = (model(batch.clean).logits.argmax(dim=1) == batch.labels).int().cpu().numpy()
-            rows = _predictions(output.logits, batch.labels, data.corpus.intents)
-            predictions.append(rows.assign(correct_on_clean=on_clean))
+            probabilities, ranked = output.logits.float().softmax(dim=1).topk(2)
+            first, second = np.array(data.corpus.intents, dtype=object)[ranked.T.cpu().numpy()]
+            rows = {"predicted": first, "probability": probabilities[:, 0].cpu().numpy(), "runner_up": second}
+            found = {"correct": ranked[:, 0], "correct_on_clean": model(batch.clean).logits.argmax(dim=1)}
+            rows |= {name: (label == batch.labels).int().cpu().numpy() for name, label in found.items()}
+            predictions.append(pd.DataFrame(rows))
         if output.enhanced is not None:
             speech["enhanced"] += pairs_of(batch, output.enhanced)
     described = plan[["path", "noise_type", "snr_db", "speaker", "intent", "transcription"]]
@@ -83,22 +85,14 @@ def passages(pairs: Pairs, speakers: Sequence[str]) -> tuple[list[str], Pairs]:
     return names, joined
 
 
-def _predictions(logits: Tensor, labels: Tensor, intents: list[str]) -> pd.DataFrame:
-    probabilities, ranked = logits.float().softmax(dim=1).topk(2)
-    first, second = (np.array(intents, dtype=object)[ranked[:, place].cpu().numpy()] for place in (0, 1))
-    correct = (ranked[:, 0] == labels).int().cpu().numpy()
-    values = {"predicted": first, "probability": probabilities[:, 0].cpu().numpy(), "runner_up": second}
-    return pd.DataFrame(values | {"correct": correct})
-
-
 def score(pairs: Pairs, workers: int | None, title: str, metrics: tuple[str, ...] = QUALITY) -> pd.DataFrame:
     """`quality` of every (clean, estimate), in order, by so many processes (None: one per core; 1: this one).
 
     joblib starts them without importing the caller's script again, so that a script needs no ``if __name__`` guard.
     """
     parallel = Parallel(n_jobs=workers or -1, return_as="generator")
-    with Progress(len(pairs), title) as progress:
-        return pd.DataFrame(progress.over(parallel(delayed(quality)(pair, metrics) for pair in pairs)))
+    scored = parallel(delayed(quality)(pair, metrics) for pair in pairs)
+    return pd.DataFrame(Progress(len(pairs), title, values=scored))
 
 
 def score_once(config: Config, pairs: Pairs, title: str, metrics: tuple[str, ...] = QUALITY) -> pd.DataFrame:
@@ -108,7 +102,7 @@ def score_once(config: Config, pairs: Pairs, title: str, metrics: tuple[str, ...
         digest.update(np.ascontiguousarray(wave))
     file = config.folder / "scores" / f"{digest.hexdigest()}.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_suffix(".lock")):  # runs that train side by side need the same scores
+    with locked(file.with_suffix(".lock"), title.lower()):  # runs that train side by side need the same scores
         if not file.exists():
             write_csv(file, score(pairs, config.metric_workers, title, metrics))
     return pd.read_csv(file, dtype={"failed": str}).fillna({"failed": ""})
@@ -128,7 +122,7 @@ def summarise(per_utterance: pd.DataFrame, per_passage: pd.DataFrame) -> dict[st
 
 
 def remark(per_utterance: pd.DataFrame) -> str:
-    """Why a classifier's scores are worthless: it always predicts the same intent, or is no better than that.
+    """Why a classifier's scores are worthless: it is no better than always predicting the most frequent intent.
 
     Empty if it is better, and where nothing is classified.
     """
@@ -136,8 +130,6 @@ def remark(per_utterance: pd.DataFrame) -> str:
         return ""
     accuracy, share = per_utterance.correct.mean(), per_utterance.intent.value_counts(normalize=True).iloc[0]
     guessing = f"always guessing the most frequent intent would be right in {share:.3f}"
-    if per_utterance.predicted.nunique() == 1:
-        return f"always predicts {per_utterance.predicted.iloc[0]!r}: right in {accuracy:.3f}; {guessing}"
     # one-sided, at 5 %, against the share of the most frequent intent
     test = binomtest(int(per_utterance.correct.sum()), len(per_utterance), share, alternative="greater")
     return "" if test.pvalue < 0.05 else f"no better than guessing: right in {accuracy:.3f}; {guessing}"

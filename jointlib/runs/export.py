@@ -32,7 +32,7 @@ class Traceable(nn.Module):
 
 @torch.inference_mode()
 def export(run: Run, output: Path) -> Path:
-    """Write a run of `load_plain_run` as TorchScript, and beside it OUTPUT.json, which says how it is used.
+    """Write a run, loaded with `fast` off, as TorchScript, and beside it OUTPUT.json, which says how it is used.
 
     It maps a waveform (1, 1, T) to enhanced (1, 1, T) and logits (1, classes), or the one of them that the run
     computes. At two other lengths than the traced one it is compared with the network before anything is written.
@@ -54,7 +54,7 @@ def export(run: Run, output: Path) -> Path:
         for made, wanted in zip(traced(wave), model(wave), strict=True):
             if not (difference := float((made - wanted).abs().max())) <= TOLERANCE:
                 raise ArithmeticError(f"{run.folder}: what was exported differs by {difference:g}; nothing was written")
-    names = [name for name, part in (("enhanced", "frontend"), ("logits", "backend")) if hasattr(run.model, part)]
+    names = [name for name, made in run.model(waves[0])._asdict().items() if made is not None]
     facts = {"run": run.config.run_name, "output": names, "intents": run.intents}
     facts |= {"sample_rate": SAMPLE_RATE, "level_dbfs_rms": LEVEL_DB, "at_least_samples": length}
     write_atomically(output, content.getvalue())

@@ -1,6 +1,7 @@
 """fit(config): one run, trained, evaluated and written. Interrupted and started again, it ends the same."""
 
 import math
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -11,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from filelock import FileLock
 from safetensors.torch import save
 from torch import nn
 
@@ -21,20 +21,18 @@ from jointlib.fast.cpu import fast_cpu, keep_freed_memory
 from jointlib.runs.evaluate import evaluate, summarise
 from jointlib.runs.folder import (
     CHECKPOINT,
-    check_identity,
     check_place,
     environment,
     finished,
-    partial_folder,
     read_weights,
     run_folder,
     title,
     trained_before,
 )
-from jointlib.runs.run import build_network, load_run, save_memory
-from jointlib.strategies import STRATEGIES, freeze, parents
+from jointlib.runs.run import build_network, load_run
+from jointlib.strategies import freeze, parents
 from jointlib.support.checkpoint import Checkpoint
-from jointlib.support.files import read_json, write_atomically, write_csv, write_json
+from jointlib.support.files import locked, read_json, write_atomically, write_csv, write_json
 from jointlib.support.progress import Progress
 from jointlib.support.ranks import is_first, on_first, parallel, processes
 from jointlib.train import train
@@ -58,22 +56,26 @@ def fit(config: Config, data: Data | None = None) -> Path:
     data = load_data(config) if data is None else replace(data, config=config)
     if not on_first(lambda: finished(folder)):  # a finished run needs no lock, so that it may be read-only
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parents[1] / f".{folder.name}.lock") if is_first() else nullcontext():
+        lock = folder.parents[1] / f".{folder.name}.lock"
+        with locked(lock, f"the run {folder.name} is made") if is_first() else nullcontext():
             if not on_first(lambda: finished(folder)):  # another process may have made it in the meantime
                 _make(data, folder)
-    on_first(lambda: check_identity(folder, config, data.identity))
+    on_first(lambda: check_place(config, data.identity))
     return folder
 
 
 def _make(data: Data, folder: Path) -> None:
     """Make a run in its partial folder, and rename that when it is complete."""
-    config, work, started = data.config, partial_folder(folder), time.time()
+    config, work, started = data.config, Path(f"{folder}.partial"), time.time()
     keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     on_first(lambda: check_place(config, data.identity))
     work.mkdir(exist_ok=True)
-    wanted = parents(STRATEGIES[config.strategy], config.init)
+    cut = data.corpus.cut(config.clip_seconds)
+    if cut and is_first():
+        print(f"Warning: {cut}", file=sys.stderr)
+    wanted = parents(config.row, config.init)
     origins = {part: fit(parent_of(config, name), data) for part, name in wanted.items()}
     model = _initial_model(config, len(data.corpus.intents), origins)
     if is_first():
@@ -91,7 +93,7 @@ def _make(data: Data, folder: Path) -> None:
         _evaluate(model, data, work)
         about_run = {"seed": config.seed, "seconds_since_last_start": round(time.time() - started, 1)}
         about_run |= {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-        about_run |= {"processes": processes(), **environment(config)}
+        about_run |= {"processes": processes(), "cut": cut, **environment(config)}
         write_json(work / "record.json", about_training | about_run)
         work.replace(folder)
         (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -102,14 +104,12 @@ def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) ->
     torch.manual_seed(config.seed)
     model = build_network(config, classes)
     for part, origin in origins.items():
-        getattr(model, part).load_state_dict(getattr(load_run(origin).model, part).state_dict())
-    freeze(model, STRATEGIES[config.strategy].frozen)
-    if config.checkpointing:
-        save_memory(model)
+        parts = dict(load_run(origin).model.named_children())  # one alone may be called otherwise there
+        source = parts[part] if len(parts) > 1 else next(iter(parts.values()))
+        getattr(model, part).load_state_dict(source.state_dict())
+    freeze(model, config.row.frozen)
     if config.torch_device.type == "cpu":
         fast_cpu(model)
-    if config.compile:
-        model.compile()
     return model.to(config.torch_device)
 
 

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,8 @@ _PACKAGES = ("torch", "torchaudio", "numpy", "pandas", "pesq", "pystoi", "soundf
 
 
 def run_folder(config: Config) -> Path:
-    """Where a run lies when it is finished."""
+    """Where a run lies when it is finished; until then it lies beside it, as NAME.partial."""
     return config.folder / "runs" / config.run_name
-
-
-def partial_folder(folder: Path) -> Path:
-    """Where a run lies until it is finished."""
-    return folder.with_name(f"{folder.name}.partial")
 
 
 def finished(folder: Path) -> bool:
@@ -67,7 +63,8 @@ def check_identity(folder: Path, config: Config, data: Mapping[str, Any] | None 
 
 def check_place(config: Config, data: Mapping[str, Any] | None = None) -> None:
     """Raise FileExistsError if what lies where a run is to be made, or to be resumed, is not that run."""
-    folder, work = run_folder(config), partial_folder(run_folder(config))
+    folder = run_folder(config)
+    work = Path(f"{folder}.partial")
     if finished(folder):
         check_identity(folder, config, data)
     elif folder.exists() and any(folder.iterdir()):
@@ -93,11 +90,9 @@ def commit() -> str | None:
     command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=12"]
     if not (CHECKOUT / ".git").exists():  # a repository around an installed package has commits of something else
         return None
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None
+    with suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    return None
 
 
 def environment(config: Config) -> dict[str, Any]:
@@ -187,7 +182,10 @@ def titled_runs(results: Path | str) -> tuple[dict[str, Path], list[str]]:
     return titles, problems
 
 
-def title(strategy: str, alpha: float) -> str:
-    """A strategy's name in tables, with alpha if that is a parameter of it: ``JT, α = 0.5``."""
+def title(strategy: str, alpha: float | None = None) -> str:
+    """A strategy's name in tables and sentences, with alpha if one is given and is a parameter of it: ``JT, α = 0.5``;
+    "noisy" is the unprocessed input."""
+    if strategy == "noisy":
+        return "Noisy, unprocessed"
     row = STRATEGIES[strategy]
-    return row.title if row.alpha is not None else f"{row.title}, α = {alpha:g}"
+    return row.title if alpha is None or row.alpha is not None else f"{row.title}, α = {alpha:g}"

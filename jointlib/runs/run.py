@@ -10,7 +10,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import apply_activation_checkpointing
 
 from jointlib import SAMPLE_RATE
 from jointlib.config import Config
@@ -18,32 +17,27 @@ from jointlib.corpora.audio import resample
 from jointlib.corpora.contaminate import LEVEL_DB
 from jointlib.fast.cpu import fast_cpu
 from jointlib.runs.folder import FILES, finished, read_config, read_weights
-from jointlib.strategies import STRATEGIES, JointOutput
-from jointlib.tcn import ResidualBlock
+from jointlib.strategies import JointOutput
 
 Wave = np.ndarray | Tensor
+SILENT = 1e-4  # of full scale, -80 dB; what stays below it, its mean apart, is not classified
 TILE, OVERLAP = 2**18, 2**14  # samples; longer waveforms are processed in tiles of 16 s, which overlap by 1 s
 
 
 def build_network(config: Config, classes: int) -> nn.Module:
     """The strategy's network with fresh weights; a network takes those sizes that its constructor names."""
-    row = STRATEGIES[config.strategy]
-    frontend = {"kind": config.enhances_by}
-    if config.enhances_by == "wave_u_net":
+    row = config.row
+    frontend = {"kind": config.frontend or row.frontend}
+    if frontend["kind"] == "wave_u_net":
         frontend |= {name: getattr(config, f"frontend_{name}") for name in ("layers", "channels", "chunk")}
-    if config.enhances_by == "mask_net":
+    if frontend["kind"] == "mask_net":
         sizes = (*config.mask_filters, *config.mask_blocks)
         frontend |= dict(zip(("window", "hop", "channels", "hidden", "repeats", "blocks"), sizes, strict=True))
     backend = {name: getattr(config, f"tcn_{name}") for name in ("channels", "hidden", "repeats", "blocks")}
-    backend |= {"classes": classes, "stem": config.stem if row.network.on_waveform else None}
+    backend |= {"classes": classes, "stem": config.stem if hasattr(row.network, "classify") else None}
     gradient = row.gradient if config.gradient is None else config.gradient
     sizes = {"frontend": frontend, "backend": backend, "mix_channels": config.mix_channels, "gradient": gradient}
-    return row.network(**{name: sizes[name] for name in inspect.signature(row.network).parameters})
-
-
-def save_memory(model: nn.Module) -> None:
-    """Keep the inputs of the residual blocks only, and compute the rest again in the backward pass."""
-    apply_activation_checkpointing(model, check_fn=lambda module: isinstance(module, ResidualBlock))
+    return row.network(**{name: sizes[name] for name in inspect.signature(row.network).parameters if name in sizes})
 
 
 def matching_gain(enhanced: Tensor, noisy: Tensor) -> float:
@@ -56,6 +50,16 @@ def matching_gain(enhanced: Tensor, noisy: Tensor) -> float:
 def add_observation(enhanced: Tensor, noisy: Tensor, strength: float | Tensor) -> Tensor:
     """strength * enhanced + (1 - strength) * noisy, (T,), at one level; (S, T) for strengths (S, 1)."""
     return strength * enhanced + (1 - strength) * noisy
+
+
+def loudest(wave: Tensor, samples: int) -> slice:
+    """Where a waveform (T,) has its loudest stretch of `samples`, a command within silence; all of a shorter one."""
+    if len(wave) <= samples:
+        return slice(0, len(wave))
+    energy = F.avg_pool1d(wave.square()[None], 160)  # of 10 ms
+    window = torch.hann_window(samples // 160, periodic=False)[None, None]  # highest where the command is in the middle
+    start = 160 * int(F.conv1d(energy, window).argmax())
+    return slice(start, start + samples)
 
 
 def cross_fade(tiles: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
@@ -108,11 +112,11 @@ class Run:
         its level as it is. Enhanced speech comes back at the input's rate and length, with the level and sign that
         bring it closest to the input (`matching_gain`), or as the network computes it if `level_db` is None. With a
         `strength` below 1 the input is added back (`add_observation`), and a back-end on the waveform classifies the
-        sum. What is shorter than the training clips is zero-padded. What is longer than 16 s is processed in tiles:
-        their enhanced speech is cross-faded, their logits are averaged.
+        sum. What is shorter than the training clips is zero-padded. Of what is longer, the loudest clip sets the level
+        and is classified; more than 16 s are enhanced in tiles, which are cross-faded.
 
         Returns: enhanced (T,) and probabilities (classes,), float32, as numpy arrays if `wave` is one, else as tensors
-        on the CPU; None for a part that the run does not have.
+        on the CPU; None for a part that the run does not have. Silence has no intent: its probabilities are NaN.
         Raises ValueError: a shape, type, rate or strength that cannot be. FloatingPointError: the input or the output
         is not finite.
         """
@@ -121,9 +125,12 @@ class Run:
             told = f"{len(given)} samples at {sample_rate} Hz, strength {strength}"
             raise ValueError(f"{told}: expected one sample or more, 100 to 1,000,000 Hz, a strength of 0 to 1")
         resampled = resample(given, sample_rate)
-        rms = self._finite(resampled.square().mean().sqrt()).clamp_min(1e-8)
+        heard = loudest(resampled, self.config.clip_samples)
+        rms = self._finite(resampled[heard].square().mean().sqrt()).clamp_min(1e-8)
         scale = 1.0 if level_db is None else 10 ** (level_db / 20) / rms
-        enhanced, logits = self._compute(self.model, (resampled * scale)[None])
+        enhanced, logits = self._compute(self.model, resampled[None, heard] * scale)
+        if enhanced is not None and len(resampled) > self.config.clip_samples:
+            enhanced = self._enhance_long(resampled[None] * scale)
         probabilities = None if logits is None else self._finite(logits[0]).softmax(dim=0)
         if enhanced is not None:
             made = self._finite(enhanced[0] / scale)
@@ -132,38 +139,42 @@ class Run:
             if strength < 1 or level_db is not None:
                 gain = matching_gain(made, resampled)
                 enhanced = add_observation(gain * enhanced, given, strength)
-                if strength < 1 and self.model.on_waveform:
+                if strength < 1 and hasattr(self.model, "classify"):
                     added = add_observation(gain * made, resampled, strength)
-                    probabilities = self.classify(added[None] * scale / gain)[0]
+                    probabilities = self.classify(added[None, heard] * scale / gain)[0]
+        if probabilities is not None and (given - given.mean()).abs().max() < SILENT:
+            probabilities = torch.full_like(probabilities, torch.nan)
         found = (self._finite(enhanced), probabilities)
         return found if isinstance(wave, Tensor) else tuple(None if one is None else one.numpy() for one in found)
 
     @torch.inference_mode()
     def classify(self, waves: Tensor) -> Tensor:
-        """Classify waveforms (B, T) at 16 kHz by the back-end alone: probabilities (B, classes).
+        """Classify the loudest clip of waveforms (B, T) at 16 kHz by the back-end alone: probabilities (B, classes).
 
         Raises ValueError: its input is no waveform. FloatingPointError: the output is not finite.
         """
-        if not self.model.on_waveform:
+        if not hasattr(self.model, "classify"):
             raise ValueError(f"{self.folder}: {self.config.strategy} has no back-end that classifies a waveform")
-        _, logits = self._compute(lambda clips: JointOutput(None, self.model.backend(clips)), waves)
+        clips = torch.stack([wave[loudest(wave, self.config.clip_samples)] for wave in waves])
+        _, logits = self._compute(lambda clips: JointOutput(None, self.model.classify(clips)), clips)
         return self._finite(logits).softmax(dim=1)
 
     def _compute(self, network: Callable[[Tensor], JointOutput], waves: Tensor) -> JointOutput:
-        """enhanced (B, T) and logits (B, classes) of waveforms (B, T), on the CPU; see `process` for long ones."""
-        length, clip = waves.shape[-1], self.config.clip_samples
-        if length <= (tile := max(TILE, clip)):
-            padded = F.pad(waves, (0, max(0, clip - length)))
-            enhanced, logits = network(padded.unsqueeze(1).to(next(self.model.parameters()).device))
-            enhanced = None if enhanced is None else enhanced[:, 0, :length].cpu()
-            return JointOutput(enhanced, None if logits is None else logits.cpu())
+        """enhanced (B, T) and logits (B, classes) of waveforms (B, T), on the CPU."""
+        length = waves.shape[-1]
+        padded = F.pad(waves, (0, max(0, self.config.clip_samples - length)))
+        enhanced, logits = network(padded.unsqueeze(1).to(next(self.model.parameters()).device))
+        enhanced = None if enhanced is None else enhanced[:, 0, :length].cpu()
+        return JointOutput(enhanced, None if logits is None else logits.cpu())
+
+    def _enhance_long(self, waves: Tensor) -> Tensor:
+        """Enhance waveforms (B, T), longer than a clip; what is longer than 16 s in tiles: (B, T)."""
+        length = waves.shape[-1]
+        if length <= (tile := max(TILE, self.config.clip_samples)):
+            return self._compute(self.model, waves).enhanced
         last = math.ceil((length - tile) / (tile - OVERLAP))
         starts = [index * (length - tile) // last for index in range(last + 1)]
-        enhanced, logits = zip(*(self._compute(network, waves[:, at : at + tile]) for at in starts), strict=True)
-        return JointOutput(
-            None if enhanced[0] is None else cross_fade(enhanced, starts),
-            None if logits[0] is None else torch.stack(logits).mean(dim=0),
-        )
+        return cross_fade([self._compute(self.model, waves[:, at : at + tile]).enhanced for at in starts], starts)
 
     def _finite(self, values: Tensor | None) -> Tensor | None:
         if values is not None and not values.isfinite().all():
@@ -171,20 +182,12 @@ class Run:
         return values
 
 
-def load_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
+def load_run(folder: Path | str, device: str | torch.device = "cpu", fast: bool = True) -> Run:
     """Load a finished run: ``load_run("results/quick/runs/jt_alpha0.5_seed0").process(wave, sample_rate)``.
 
     FileNotFoundError: no finished run there. UnusableFile names the file that cannot be used; nothing is ever executed.
-    RuntimeError: there is no such device.
+    RuntimeError: there is no such device. `fast`: with the layers of `fast_cpu` where the device is a CPU.
     """
-    run = load_plain_run(folder, device)
-    if run.config.torch_device.type == "cpu":
-        fast_cpu(run.model)
-    return run
-
-
-def load_plain_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
-    """The same with the network as the method's files have it, which takes more time; raises the same."""
     folder = Path(folder)
     if not finished(folder):
         missing = ", ".join(name for name in FILES if not (folder / name).is_file())
@@ -195,4 +198,6 @@ def load_plain_run(folder: Path | str, device: str | torch.device = "cpu") -> Ru
     with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced
         model = build_network(config, len(intents))
     model.load_state_dict(read_weights(folder, model.state_dict()), assign=True)
+    if fast and config.torch_device.type == "cpu":
+        fast_cpu(model)
     return Run(folder, config, intents, model.to(config.torch_device).eval())

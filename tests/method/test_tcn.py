@@ -4,15 +4,6 @@ from torch import nn
 from jointlib.tcn import TCN, Filterbank, global_layer_norm
 
 
-def count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def test_published_sizes():
-    assert count(TCN()) == 178_166
-    assert count(TCN(288)) == 197_108
-
-
 def test_global_layer_norm_agrees_with_its_formula():
     features = torch.randn(3, 5, 11, dtype=torch.float64) * 4 + 2
     norm = global_layer_norm(5).double()

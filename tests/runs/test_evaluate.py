@@ -30,7 +30,7 @@ def test_a_classifier_that_has_learnt_nothing_is_remarked():
     """30 utterances: 12 of a, 9 of b, 9 of c. Always saying a is right in 0.4; a third of the time is chance."""
     truth = [*"a" * 12, *"b" * 9, *"c" * 9]
     constant = remark(predictions(truth, ["a"] * 30))
-    assert "always predicts 'a': right in 0.400" in constant and "would be right in 0.400" in constant
+    assert "no better than guessing: right in 0.400" in constant and "would be right in 0.400" in constant
     guesses = remark(predictions(truth, [*"bca" * 10]))
     assert guesses.startswith("no better than guessing: right in 0.") and "would be right in 0.400" in guesses
     assert remark(predictions(truth, truth)) == ""

@@ -16,7 +16,6 @@ from jointlib.config import load_config
 from jointlib.runs import fit as fit_module
 from jointlib.runs.fit import fit
 from jointlib.runs.folder import list_runs
-from jointlib.runs.run import build_network, save_memory
 
 pytestmark = pytest.mark.usefixtures("cheap_metrics")
 NOISY = {"strategy": "classifier_noisy"}
@@ -50,28 +49,6 @@ def test_a_plain_script_calls_fit(how, profile, tmp_path):
         ended = subprocess.run(command, stdin=script, capture_output=True, text=True, timeout=120, check=True)
     assert ended.stdout == f"{tmp_path}/results/tiny/runs/classifier_noisy_seed0_steps=1\n"
     assert "Error" not in ended.stderr
-
-
-@pytest.mark.parametrize("stem", [None, (400, 160, 8)])
-def test_saving_memory_computes_the_blocks_twice_and_changes_no_number(stem):
-    model = build_network(load_config("smoke", strategy="classifier_noisy", stem=stem), 3)
-    wave, computed = torch.randn(2, 1, 1001, requires_grad=True), []
-    inputs = [wave, *model.parameters()]
-    kept = torch.autograd.grad(model(wave).logits.square().sum(), inputs)
-    first_block = next(layer for layer in model.backend.features if hasattr(layer, "body"))
-    first_block.body[0].register_forward_hook(lambda *_: computed.append(1))
-    save_memory(model)
-    again = torch.autograd.grad(model(wave).logits.square().sum(), inputs)
-    assert len(computed) == 2
-    assert all(torch.equal(one, other) for one, other in zip(kept, again, strict=True))
-
-
-def test_a_finished_run_is_not_trained_again(profile):
-    config = load_config(profile, **NOISY)
-    folder = fit(config)
-    stamp = (folder / "weights.safetensors").stat().st_mtime_ns
-    assert fit(config) == folder
-    assert (folder / "weights.safetensors").stat().st_mtime_ns == stamp
 
 
 OTHER_TEST = {"strategy": "jt", "init": "pretrained", "snr_db_test": [-5, 0], "noise_types_test": ["Typing"]}
@@ -125,10 +102,3 @@ def test_validations_come_by_interval_and_patience_ends_training(profile):
     assert len(history) - 1 - best.name == 2
     whole = fit(load_config(profile, **run | {"steps": 7, "learning_rate": 1e-3, "patience": 20}))
     assert list(pd.read_csv(whole / "history.csv").step) == [3, 6, 7]
-
-
-def test_a_classifier_that_has_learnt_nothing_is_remarked(profile):
-    """One step at a learning rate of next to nothing leaves the weights as they came."""
-    folder = fit(load_config(profile, **NOISY, steps=1, learning_rate=1e-12))
-    remark = json.loads((folder / "metrics.json").read_text())["remark"]
-    assert "always guessing the most frequent intent would be right in 0.333" in remark
