@@ -5,11 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from jointlib.config import Config
-from jointlib.findings.intervals import in_text, interval
 from jointlib.findings.measures import MEASURES
 from jointlib.findings.scores import read_run
+from jointlib.findings.tables import legend, measured
 from jointlib.findings.words import failed
-from jointlib.runs.evaluate import remark
 from jointlib.runs.folder import read_config, title
 from jointlib.support.files import read_json, write_atomically
 
@@ -31,16 +30,16 @@ def write_card(folder: Path) -> None:
     record = read_json(folder / "record.json", "trainings", "parameters")
     snrs = ", ".join(f"{snr:g}" for snr in config.snr_db_test or config.snr_db)
     terms = ", ".join(f"{weight:g} x {term}" for term, weight in config.enhancement_loss.items())
-    limits = "\n".join(f"- {limit}" for limit in _limits(config, scores))
-    frontend = config.enhances_by if "mse_enhanced" in scores else "none"
-    classifier = f"TCN, {len(intents)} intents" if "correct" in scores else "none"
+    limits = "\n".join(f"- {limit}" for limit in filter(None, [record.get("cut"), *_limits(config, scores)]))
+    frontend = (config.frontend or config.row.frontend) if "mse_enhanced" in scores else "none"
+    classifier = f"{len(intents)} intents" if "correct" in scores else "none"
     text = f"""# {title(config.strategy, config.alpha)}, seed {config.seed}
 
-**Data.** {origin(config)} Tested on {config.tested_on} speech; SNRs of noisy speech: {snrs} dB.
+**Data.** {origin(config)} Tested on {config.row.test_input} speech; SNRs of noisy speech: {snrs} dB.
 
 **Training.**
 
-- on {config.trained_on} speech, profile {config.profile} {config.variant}
+- on {config.row.train_input} speech, profile {config.profile} {config.variant}
 - {config.steps:,} steps of {config.batch_size} utterances in {", ".join(record["trainings"])}
 - {scores.passes[0]:.3g} epochs, {scores.core_seconds[0] / 60:.1f} core-minutes
 - loss: {config.alpha:g} x ({terms}) + {1 - config.alpha:g} x cross-entropy
@@ -50,9 +49,11 @@ def write_card(folder: Path) -> None:
 
 **Scores.** {len(scores):,} test utterances of {scores.speaker.nunique()} speakers; intervals over speakers, not seeds.
 
-{_means(scores).to_markdown(index=False)}
+{measured(scores, list(MEASURES)).T.to_markdown()}
 
 {failed(scores)}
+
+{legend(scores)}
 
 **Limits.**
 
@@ -61,25 +62,15 @@ def write_card(folder: Path) -> None:
     write_atomically(folder / "card.md", text.encode())
 
 
-def _means(scores: pd.DataFrame) -> pd.DataFrame:
-    """A row for each measure that a run has: its mean with the interval, and that of the noisy input."""
-    rows = []
-    for metric, measure in MEASURES.items():
-        if metric in scores:
-            mean = in_text(*interval(scores[metric], scores.speaker, scores.seed), measure.form)
-            noisy = metric.replace("_enhanced", "_noisy")
-            rows.append((measure.head, mean, "–" if noisy == metric else f"{scores[noisy].mean():{measure.form}}"))
-    return pd.DataFrame(rows, columns=["measure", "mean [95 % interval]", "noisy input"])
-
-
 def _limits(config: Config, scores: pd.DataFrame) -> list[str]:
     limits = []
     if "correct" in scores:
-        limits += filter(None, [remark(scores)])
         for by in ("snr_db", "noise_type"):
             means = scores.groupby(by).correct.mean()
-            limits.append(f"lowest accuracy by {by}: {means.min():.3f} at {means.idxmin()}")
+            lowest = ", ".join(map(str, means.index[means == means.min()]))
+            limits.append(f"lowest accuracy by {by}: {means.min():.3f} at {lowest}")
         limits.append("the classifier always answers with one of its intents, whatever was said")
+        limits.append(f"of a recording longer than {config.clip_seconds:g} s, the loudest clip is classified")
     if config.embedded is not None:
-        limits.append("trained and tested on synthetic speech; not measured on recorded speech")
+        limits.append("trained and tested on synthetic speech; on recorded speech less is gained (docs/results.md)")
     return limits

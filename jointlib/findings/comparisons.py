@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from jointlib.findings.intervals import estimate, in_text
+from jointlib.findings.intervals import cells, in_text, interval
 from jointlib.findings.measures import MEASURES
 from jointlib.findings.published import claims
 from jointlib.runs.folder import title
@@ -14,14 +14,6 @@ from jointlib.strategies import STRATEGIES
 Cell = tuple[str, float | None]  # strategy and alpha; None: the strategy's own
 NOISY: Cell = ("noisy", None)  # the unprocessed input; its accuracy is that of a classifier trained on clean speech
 BEST = "protected"  # the strategy beyond the paper that is meant to have both, accuracy and quality
-
-
-def name(cell: Cell) -> str:
-    """How a table or a sentence calls a cell: ``JT, α = 0.5``; without alpha where that is None."""
-    strategy, alpha = cell
-    if strategy == "noisy":
-        return "Noisy, unprocessed"
-    return STRATEGIES[strategy].title if alpha is None else title(strategy, alpha)
 
 
 def values(scores: pd.DataFrame, metric: str, cell: Cell) -> pd.Series:
@@ -48,7 +40,7 @@ def difference(scores: pd.DataFrame, metric: str, first: Cell, second: Cell) -> 
     if both.empty:
         return None
     both = both.reset_index()
-    mean, low, high, p = estimate(both.a - both.b, both.speaker, both.seed)
+    mean, low, high, p = interval(both.a - both.b, both.speaker, both.seed)
     return {"difference": mean, "low": low, "high": high, "p": p, "seeds": both.seed.nunique()}
 
 
@@ -70,7 +62,7 @@ def compare_cells(scores: pd.DataFrame, pairs: Iterable[tuple[str, Cell, Cell]])
     rows = []
     for metric, first, second in pairs:
         if about := difference(scores, metric, first, second):
-            rows.append({"metric": metric, "first": name(first), "second": name(second), **about})
+            rows.append({"metric": metric, "first": title(*first), "second": title(*second), **about})
     table = pd.DataFrame(rows, columns=["metric", "first", "second", "difference", "low", "high", "p", "seeds"])
     return table.assign(p_holm=holm(table.p.to_numpy(dtype=float)))
 
@@ -91,14 +83,15 @@ def dominance(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced", margin: f
     its quality.
     """
     best, rows = (BEST, None), []
+    guessing = cells(scores[scores.strategy == BEST], "correct").guessing.any()  # beside others that do, it has nothing
     for cell in scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False, name=None):
         row = STRATEGIES[cell[0]]
         if row.published and row.test_input == "noisy":
             accuracy = difference(scores, "correct", best, cell)
             gain = difference(scores, quality, best, cell) or difference(scores, quality, best, NOISY)
             if accuracy and gain:
-                verdict = "yes" if accuracy["low"] > -margin and better(gain, quality) > 0 else "no"
-                rows.append((name(cell), shown(accuracy, "correct"), shown(gain, quality), verdict))
+                verdict = "yes" if accuracy["low"] > -margin and better(gain, quality) > 0 and not guessing else "no"
+                rows.append((title(*cell), shown(accuracy, "correct"), shown(gain, quality), verdict))
     return pd.DataFrame(rows, columns=["against", "accuracy", MEASURES[quality].label, "not worse, and better"])
 
 

@@ -110,15 +110,17 @@ def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> Figure
         up = [[row.value_accuracy - row.low_accuracy], [row.high_accuracy - row.value_accuracy]]
         look = look | {"label": title(row.strategy, row.alpha), "markerfacecolor": face, "ms": 10, "linestyle": ""}
         axis.errorbar(row.value_quality, row.value_accuracy, up, across, elinewidth=0.8, markeredgewidth=1, **look)
-    unprocessed = noisy_cell(scores, quality).value.iloc[0]
-    axis.axvline(unprocessed, color="0.3", linestyle="--", label="quality of the noisy input")
+    unprocessed = noisy_cell(scores, quality).value  # of one row, or of none where it could not be computed
+    for value in unprocessed:
+        axis.axvline(value, color="0.3", linestyle="--", label="quality of the noisy input")
     for name, line in (("classifier_clean", ":"), ("classifier_noisy", "-.")):
         for value in noisy_cell(scores, "correct", name).value:
             axis.axhline(value, color="0.3", linestyle=line, label=f"{STRATEGIES[name].title}, on the noisy input")
     (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
     shade = {"color": "0.5", "alpha": 0.15, "lw": 0}
     end = right if MEASURES[quality].less_is_better else left
-    axis.axvspan(end, unprocessed, label="worse than without enhancement", **shade)
+    for value in unprocessed:
+        axis.axvspan(end, value, label="worse than without enhancement", **shade)
     for value in noisy_cell(scores, "correct", "classifier_noisy").value:
         axis.axhspan(bottom, value, **shade)
     axis.set(xlim=(left, right), ylim=(bottom, top))

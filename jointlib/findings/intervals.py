@@ -8,19 +8,14 @@ from jointlib.runs.evaluate import remark
 from jointlib.strategies import STRATEGIES
 
 
-def interval(values: pd.Series, speakers: pd.Series, seeds: pd.Series) -> tuple[float, float, float]:
-    """Mean and 95 % interval: mean, low, high. NaN values are left out; NaN bounds: fewer than two speakers.
+def interval(values: pd.Series, speakers: pd.Series, seeds: pd.Series) -> tuple[float, float, float, float]:
+    """Mean and 95 % interval: mean, low, high, and p of a mean of 0 (two-sided t). NaN values are left out; low, high
+    and p are NaN for fewer than two speakers.
 
     It covers the choice of the test speakers (utterances of one voice go together) and, where there are several, that
     of the training seeds, as two random effects: their variances of the mean are added, and the degrees of freedom
     are Satterthwaite's. It is a t interval, since there are few of either; where neither matters it covers 99 %.
     """
-    mean, low, high, _ = estimate(values, speakers, seeds)
-    return mean, low, high
-
-
-def estimate(values: pd.Series, speakers: pd.Series, seeds: pd.Series) -> tuple[float, float, float, float]:
-    """`interval`, and p of a mean of 0 (two-sided t; NaN where the bounds are)."""
     kept = values.notna()
     values, number = values[kept].astype(float), int(kept.sum())
     if number == 0:
@@ -57,7 +52,7 @@ def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     for (strategy, alpha), group in scores.groupby(["strategy", "alpha"]):
         if metric in group and group[metric].notna().any():
             guessing = any(remark(own.dropna(axis=1, how="all")) for _, own in group.groupby("seed"))
-            about = interval(group[metric], group.speaker, group.seed)
+            about = interval(group[metric], group.speaker, group.seed)[:3]
             if metric.startswith("correct"):
                 about = tuple(np.clip(about, 0, 1))  # a t interval does not know that a share ends at 1
             counts = group.seed.nunique(), int(group[metric].notna().sum())

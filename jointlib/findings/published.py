@@ -1,25 +1,14 @@
 """What the paper reports: its Tables 2 to 5, and its claims."""
 
-from typing import NamedTuple
-
 import pandas as pd
 
 from jointlib.config import CHECKOUT
 
-
-class PaperTable(NamedTuple):
-    """One of the paper's tables: caption, our column in per_utterance.csv, and number format."""
-
-    caption: str
-    metric: str
-    form: str
-
-
-TABLES = {
-    2: PaperTable("Intent classification accuracy", "correct", ".3f"),
-    3: PaperTable("PESQ, wide band (MOS)", "pesq_wb_enhanced", ".2f"),
-    4: PaperTable("STOI", "stoi_enhanced", ".2f"),
-    5: PaperTable("MSE", "mse_enhanced", ".1e"),
+TABLES = {  # caption, our column in per_utterance.csv, and number format
+    2: ("Intent classification accuracy", "correct", ".3f"),
+    3: ("PESQ, wide band (MOS)", "pesq_wb_enhanced", ".2f"),
+    4: ("STOI", "stoi_enhanced", ".2f"),
+    5: ("MSE", "mse_enhanced", ".1e"),
 }
 ALPHAS = (0.0, 0.1, 0.5, 0.9)
 PUBLISHED = CHECKOUT / "results/published"  # an installed package has none: FileNotFoundError

@@ -6,7 +6,7 @@ from typing import Any
 
 import papermill
 
-from jointlib.config import CHECKOUT, from_notebook
+from jointlib.config import CHECKOUT, load_config
 from jointlib.findings.card import write_card
 from jointlib.findings.pages import write_page
 from jointlib.findings.scores import compared_runs
@@ -18,11 +18,11 @@ NOTEBOOK = CHECKOUT / "notebooks/08_report.ipynb"
 def write_report(parameters: Mapping[str, Any]) -> Path:
     """Write report.html, and anew the card.md of each run of a profile. Returns the page.
 
-    `parameters` are a notebook's, such as ``{"PROFILE": "beyond"}``. Raises what `config.from_notebook` and
+    `parameters` are a notebook's, such as ``{"PROFILE": "beyond"}``. Raises what `config.load_config` and
     `scores.compared_runs` raise, before anything is written. FileNotFoundError: an installed package has no notebooks.
     papermill.PapermillExecutionError: a cell of the notebook failed.
     """
-    config = from_notebook(parameters)
+    config = load_config(**{name.lower(): value for name, value in parameters.items()})
     compared_runs(config)
     for folder in list_runs(config.folder).folder:  # those that only others start from, too
         write_card(folder)

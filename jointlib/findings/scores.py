@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from jointlib.config import Config, identity, ignored, without
+from jointlib.config import Config, identity
 from jointlib.runs.folder import changes, cost, list_runs, read_config
-from jointlib.strategies import STRATEGIES
 from jointlib.support.files import UnusableFile, read_json
 
 _TEXTS = ("path", "noise_type", "speaker", "intent", "transcription", "predicted", "runner_up")
@@ -19,23 +18,21 @@ _TEXTS += ("failed", "failed_noisy", "failed_enhanced")
 def compared_runs(profile: Config, data: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """`list_runs` of a profile and its variant, without the trainings that only others start from.
 
-    A strategy to which some of the variant's parameters mean nothing (`config.ignored`), as a start to a classifier
-    alone, is taken from the runs without those. `data`: the `Data.identity` that the runs must have been made with.
+    A strategy that ignores some of the variant's parameters, as a classifier alone the start of JT, is taken from the
+    runs without those. `data`: the `Data.identity` that the runs must have been made with.
     FileNotFoundError: there is no finished run. UnusableFile: a run that differs from the profile in more than
     strategy, alpha and seed, or from `data` (without it, from the first run) in its speech, labels or noise.
     """
     runs, variant = list_runs(profile.folder), profile.variant
-    wanted = [without(variant, ignored(STRATEGIES[name])) for name in runs.strategy]
-    runs = runs[runs.variant == pd.Series(wanted, runs.index, dtype=object)]
+    own = [profile.replace(strategy=run.strategy, alpha=run.alpha, seed=run.seed) for run in runs.itertuples()]
+    runs = runs.assign(own=own)[runs.variant == pd.Series([cell.variant for cell in own], runs.index, dtype=object)]
     if runs.empty:
         which = f"no finished run{f' of variant {variant}' if variant else ''}"
         raise FileNotFoundError(f"{profile.folder / 'runs'}: {which}; train some first, as with make reproduce")
     first = read_json(runs.folder.iloc[0] / "config.json")
-    wanted = identity(profile) | (data or {name: first[name] for name in ("intents", "content")})
-    for folder, strategy in zip(runs.folder, runs.strategy, strict=True):
-        others = {"strategy", "alpha", "seed", *ignored(STRATEGIES[strategy])}  # in which the runs of a profile differ
-        own = {name: value for name, value in wanted.items() if name not in others}
-        if differing := changes(read_json(folder / "config.json"), own):
+    data = data or {name: first[name] for name in ("intents", "content")}
+    for folder, cell in zip(runs.folder, runs.pop("own"), strict=True):
+        if differing := changes(read_json(folder / "config.json"), data | identity(cell)):
             remedy = "move it away, or give one of the two a profile of its own"
             raise UnusableFile(f"{folder}: not made with the profile and the data ({'; '.join(differing)}); {remedy}")
     return runs

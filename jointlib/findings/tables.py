@@ -1,12 +1,12 @@
 """Tables from finished runs: the paper's own, with the published values, and those of all that was run."""
 
 from collections.abc import Sequence
+from itertools import starmap
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from jointlib.findings.comparisons import name
 from jointlib.findings.intervals import cells, in_text, noisy_cell, on_noise
 from jointlib.findings.measures import MEASURES
 from jointlib.findings.published import ALPHAS, TABLES, published
@@ -18,7 +18,7 @@ _OVERVIEW = ("correct", "correct_on_clean", "pesq_wb_enhanced", "stoi_enhanced",
 
 def compare(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:
     """A paper table in long form: table, strategy, alpha, published, and the columns of `intervals.cells`."""
-    metric = TABLES[number].metric
+    _, metric, _ = TABLES[number]
     ours = pd.concat([noisy_cell(scores, metric, classifier), cells(scores, metric)])
     theirs = published().query("table == @number").rename(columns={"value": "published"})
     return theirs.merge(ours, on=["strategy", "alpha"], how="left").drop(columns="metric")
@@ -26,16 +26,16 @@ def compare(scores: pd.DataFrame, number: int, classifier: str = "classifier_cle
 
 def paper_table(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:
     """A table as in the paper, a column an alpha: "ours [95 % interval] (published)"; † is explained by `legend`."""
-    table = TABLES[number]
+    caption, metric, form = TABLES[number]
     columns = [f"alpha = {alpha:g}" for alpha in ALPHAS]
     rows = compare(scores, number, classifier)
-    layout = pd.DataFrame("", index=[name((strategy, None)) for strategy in rows.strategy.unique()], columns=columns)
+    layout = pd.DataFrame("", index=[title(strategy) for strategy in rows.strategy.unique()], columns=columns)
     for row in rows.itertuples():
-        ours = "not run" if np.isnan(row.value) else _with_bounds(row, table.form, table.metric)
-        theirs = "–" if np.isnan(row.published) else f"{row.published:{table.form}}"
+        ours = "not run" if np.isnan(row.value) else _with_bounds(row, form, metric)
+        theirs = "–" if np.isnan(row.published) else f"{row.published:{form}}"
         alpha = ALPHAS[0] if np.isnan(row.alpha) else row.alpha
-        layout.loc[name((row.strategy, None)), f"alpha = {alpha:g}"] = f"{ours} ({theirs})"
-    return layout.rename_axis(table.caption)
+        layout.loc[title(row.strategy), f"alpha = {alpha:g}"] = f"{ours} ({theirs})"
+    return layout.rename_axis(caption)
 
 
 def overview(scores: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def overview(scores: pd.DataFrame) -> pd.DataFrame:
         "core-minutes": (mean.core_seconds / 60).map("{:.1f}".format),
         "parameters": (mean.parameters / 1000).map("{:,.0f} k".format),
     }
-    return measured(scores, _OVERVIEW).join(pd.DataFrame(cost).set_axis(map(name, mean.index))).fillna("–")
+    return measured(scores, _OVERVIEW).join(pd.DataFrame(cost).set_axis(starmap(title, mean.index))).fillna("–")
 
 
 def measured(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def measured(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
         own = scores if metric == "correct_on_clean" else on_noise(scores)
         noisy = [noisy_cell(scores, metric)] if metric.endswith("_enhanced") else []
         for row in pd.concat([*noisy, cells(own, metric)]).itertuples():
-            cell = name((row.strategy, row.alpha))
+            cell = title(row.strategy, row.alpha)
             ranks.setdefault(cell, (row.strategy != "noisy", place, -row.value))
             texts.setdefault(cell, {})[metric] = _with_bounds(row, MEASURES[metric].form, metric)
     table = pd.DataFrame.from_dict(texts, orient="index", columns=metrics).loc[sorted(ranks, key=ranks.get)]

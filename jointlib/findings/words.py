@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from jointlib.findings.comparisons import BEST, Cell, better, difference, name, shown
+from jointlib.findings.comparisons import BEST, Cell, better, difference, shown
 from jointlib.findings.intervals import cells, on_noise
 from jointlib.findings.measures import MEASURES
-from jointlib.strategies import STRATEGIES
+from jointlib.runs.folder import title
 
 _VERDICTS = {1: "is better than", 0: "does not differ significantly from", -1: "is worse than"}
 
@@ -27,18 +27,24 @@ def versus(scores: pd.DataFrame, metric: str, first: Cell, second: Cell) -> str:
     if np.isnan(about["low"]):
         verdict = "cannot be compared, with a single test speaker, with"
     label = MEASURES[metric].label
-    return f"**{name(first)}** {verdict} **{name(second)}** in {label} ({shown(about, metric)})."
+    return f"**{title(*first)}** {verdict} **{title(*second)}** in {label} ({shown(about, metric)})."
 
 
 def best_of_all(scores: pd.DataFrame, metric: str, rival: Cell) -> str:
-    """The best of all cells that are tested on noisy speech, and whether it is better than `rival`."""
-    rivals, measure = cells(on_noise(scores), metric), MEASURES[metric]
-    if rivals.empty:
+    """The best of all cells that are tested on noisy speech, or those that share the best mean, and whether they are
+    better than `rival`; a classifier that has learnt nothing is not the best in accuracy."""
+    table, measure = cells(on_noise(scores), metric), MEASURES[metric]
+    if table.empty:
         return ""
-    row = rivals.loc[rivals.value.idxmin() if measure.less_is_better else rivals.value.idxmax()]
-    best = (row.strategy, row.alpha)
-    text = f"Of {len(rivals)} cells, **{name(best)}** has the best {measure.label}, {row.value:{measure.form}}."
-    return f"{text} {versus(scores, metric, best, rival) if row.strategy != rival[0] else ''}".strip()
+    able = table[~table.guessing.astype(bool)] if metric == "correct" else table
+    if able.empty:
+        return f"Of {len(table)} cells, none has learnt to classify, so that none is the best."
+    value = f"{able.value.min() if measure.less_is_better else able.value.max():{measure.form}}"
+    best = [row for row in able.itertuples() if f"{row.value:{measure.form}}" == value]  # equal as they are shown
+    names = " and ".join(f"**{title(row.strategy, row.alpha)}**" for row in best)
+    text = f"Of {len(table)} cells, {names} {'has' if len(best) == 1 else 'share'} the best {measure.label}, {value}."
+    against = [versus(scores, metric, (row.strategy, row.alpha), rival) for row in best if row.strategy != rival[0]]
+    return " ".join(filter(None, [text, *against]))
 
 
 def verdict_count(verdicts: pd.DataFrame) -> str:
@@ -54,7 +60,7 @@ def best_model(dominance: pd.DataFrame) -> str:
         return ""
     won = int((dominance["not worse, and better"] == "yes").sum())
     better_in = "is no worse in accuracy, and better in quality, than"
-    return f"**{STRATEGIES[BEST].title}** {better_in} {won} of {len(dominance)} published cells."
+    return f"**{title(BEST)}** {better_in} {won} of {len(dominance)} published cells."
 
 
 def failed(scores: pd.DataFrame) -> str:

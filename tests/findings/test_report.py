@@ -6,7 +6,7 @@ import shutil
 
 import nbformat
 import pytest
-from nbformat.v4 import new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from jointlib.config import load_config
 from jointlib.findings.card import origin
@@ -35,7 +35,7 @@ def config(parameters, tiny_runs):
         (copied / "config.json").write_text(json.dumps(stored | {"seed": seed}))
     (config.summary / "notebooks").mkdir()
     notebook = config.summary / "notebooks/04_tables.ipynb"
-    nbformat.write(new_notebook(cells=[new_markdown_cell("# Tables")]), notebook)
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Tables\n\n$\\alpha$")]), notebook)
     write_page(notebook)
     return config
 
@@ -64,7 +64,7 @@ def test_every_run_has_a_card(config, page):
     assert len(folders) == 15 and all((folder / "card.md").is_file() for folder in folders)
     folder = config.folder / "runs/jt_alpha0.5_seed0"
     card = (folder / "card.md").read_text()
-    assert card.startswith("# JT, α = 0.5, seed 0\n") and f"| {read_run(folder).correct.mean():.3f} [" in card
+    assert card.startswith("# JT, α = 0.5, seed 0\n") and f"| {read_run(folder).correct.mean():.3f}" in card
     assert "may not be passed on" in card and "front-end: wave_u_net" in card
 
 
@@ -73,6 +73,17 @@ def test_a_report_without_runs_writes_nothing(parameters, page):
     with pytest.raises(FileNotFoundError, match=r"no finished run of variant learning_rate=0\.5"):
         write_report(parameters | {"LEARNING_RATE": 0.5})
     assert page.read_bytes() == before
+
+
+def test_formulas_of_a_page_are_mathml_and_code_is_not(tmp_path):
+    """In prose, in code and in what a cell shows."""
+    shown = new_output("display_data", {"text/markdown": "shown: $\\beta$"})
+    prose = "inline $\\alpha_1 < 2$, `cost in $ of x$`\n\n$$\\mathrm{SNR} = 20 \\log_{10} \\frac{s}{n}$$"
+    cells = [new_markdown_cell(prose), new_code_cell("1", outputs=[shown])]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "page.ipynb")
+    text = write_page(tmp_path / "page.ipynb").read_text()
+    assert text.count("<math") == 3 and 'display="block"' in text
+    assert "cost in $ of x$" in text and "\\alpha" not in text
 
 
 def test_where_the_data_is_from():
@@ -96,5 +107,6 @@ def test_the_page_works_without_a_network(page, browser):
     tab.wait_for_function("[...document.querySelectorAll('audio')].every((audio) => audio.duration > 0.1)")
     tab.click("text=04 tables")
     assert tab.locator("h1").inner_text().startswith("Tables")
+    assert tab.locator("math").first.bounding_box()["height"] > 5  # a formula is drawn
     context.close()
     assert said == [] and [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []

@@ -19,9 +19,8 @@ def scores() -> pd.DataFrame:
 
 
 def test_better_worse_or_not_told_apart(scores):
-    assert words.versus(scores, "correct", BOTH, JT).startswith(
-        "**Protected JT** is better than **JT, α = 0.5** in acc"
-    )
+    better = "**Protected JT** is better than **JT, α = 0.5** in acc"
+    assert words.versus(scores, "correct", BOTH, JT).startswith(better)
     assert "is worse than" in words.versus(scores, "correct", JT, BOTH)
     assert "does not differ significantly from **Classifier, noisy**" in words.versus(scores, "correct", JT, READER)
     assert "worse than **Noisy, unprocessed** in PESQ (-0." in words.versus(scores, "pesq_wb_enhanced", JT, NOISY)
@@ -42,10 +41,14 @@ def test_the_best_of_all(scores):
     clean = scores[scores.strategy == "jt"].assign(strategy="jt_clean", correct=1.0)  # another task
     assert words.best_of_all(pd.concat([scores, clean]), "correct", READER) == said
     assert words.best_of_all(scores, "mse_enhanced", NOISY) == ""
+    tie = words.best_of_all(scores[scores.strategy != "protected"].assign(correct=1.0), "correct", READER)
+    assert "**Classifier, clean** and **Classifier, noisy** and **JT, α = 0.5** share the best accuracy, 1" in tie
+    guesses = scores.assign(predicted="a", intent="a", correct=1.0)  # always the same
+    assert words.best_of_all(guesses, "correct", READER).startswith("Of 4 cells, none has learnt to classify")
+    assert "than 0 of 3" in words.best_model(dominance(guesses.assign(correct=scores.correct)))
     distance = scores.assign(lsd_enhanced=np.where(scores.strategy == "jt", 8.0, 9.0))  # less is better
-    assert "**JT, α = 0.5** has the best log-spectral distance, 8.0." in words.best_of_all(
-        distance, "lsd_enhanced", NOISY
-    )
+    nearest = "**JT, α = 0.5** has the best log-spectral distance, 8.0."
+    assert nearest in words.best_of_all(distance, "lsd_enhanced", NOISY)
 
 
 def test_claims_and_cells_are_counted(scores):
