@@ -17,7 +17,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 .PHONY: reproduce test lab page bench
 
 reproduce: .venv/installed
-	$(BIN)/snakemake --profile .config/snakemake/local --cores $(JOBS) --quiet rules host --config "profile=$(PROFILE)"
+	$(BIN)/snakemake --profile .config/snakemake/local --cores $(JOBS) --config "profile=$(PROFILE)"
 
 test: .venv/installed
 	$(BIN)/ruff check .

@@ -21,14 +21,21 @@ def given(value):
 
 
 OVERRIDES = {name: given(value) for name, value in config.items() if name != "profile"}
-if one := {"alpha", "strategy", "seed"} & set(OVERRIDES):
-    raise ConfigError(f"{', '.join(one)}: the grid takes lists, alphas=[0.1,0.5] strategies=[jt,bn] seeds=[0,1]")
-BASE = load_config(PROFILE, **OVERRIDES)
-if BASE.embedded is None:
-    sources(BASE)  # what has to be downloaded is named before anything is started
-CELLS = plan(BASE)
-if workflow.is_main_process:  # and not again in each of the jobs, whose fit() refuses the same
-    print(survey(BASE), file=sys.stderr)
+try:
+    if one := {"alpha", "strategy", "seed"} & set(OVERRIDES):
+        raise ConfigError(f"{', '.join(one)}: the grid takes lists, alphas=[0.1,0.5] strategies=[jt,bn] seeds=[0,1]")
+    BASE = load_config(PROFILE, **OVERRIDES)
+    if BASE.embedded is None:
+        sources(BASE)  # what has to be downloaded is named before anything is started
+    CELLS = plan(BASE)
+    if workflow.is_main_process:  # and not again in each of the jobs, whose fit() refuses the same
+        seconds = json.loads((CHECKOUT / "results/reference/times.json").read_text())["seconds"].get(PROFILE)
+        took = f"{seconds / 60:.0f} min in all on 2 CPU cores" if seconds else "see the table of profiles in README.md"
+        data = f"{'synthetic speech and noise, ' if BASE.embedded else ''}{BASE.corpus} and {BASE.noise}"
+        print(f"Profile {PROFILE}: {survey(BASE)}; then tables, figures and the report", file=sys.stderr)
+        print(f"Data: {data}\nTime: {took}", file=sys.stderr)
+except (OSError, ValueError) as error:
+    sys.exit(f"{type(error).__name__}: {error}")  # `quiet` would keep Snakemake from saying it
 RESULTS = BASE.summary
 RUNS = BASE.folder / "runs"
 PIPELINE = FileLock(BASE.folder / ".pipeline.lock")  # given back by the system, however the pipeline ends
@@ -38,19 +45,23 @@ onstart:
     BASE.folder.mkdir(parents=True, exist_ok=True)
     try:
         PIPELINE.acquire(timeout=0)
-    except Timeout as error:
-        raise WorkflowError(f"another pipeline is at work on {BASE.folder}; let it end, or stop it first") from error
+    except Timeout:
+        sys.exit(f"another pipeline is at work on {BASE.folder}; let it end, or stop it first")
+
+
+onerror:
+    print("Not finished. What is done is kept: the same command goes on from there.", f"Snakemake's log: {log[0]}", sep="\n")
 
 
 def parameters(cell=None, **own):
-    """A notebook's parameters as YAML: the profile, what overrides it, and a cell's own in place of the grid's lists."""
+    """A notebook's parameters as JSON: the profile, what overrides it, and a cell's own in place of the grid's lists."""
     lists = ("strategies", "alphas", "seeds") if cell else ()
     values = {name.upper(): value for name, value in OVERRIDES.items() if name not in lists}
     return json.dumps({"PROFILE": PROFILE, **values, **(cell.parameters if cell else {}), **own})
 
 
 PYTHON = shlex.quote(sys.executable)
-PAPERMILL = f"{PYTHON} -m papermill --log-level WARNING --no-progress-bar -k python3"
+EXECUTE = f"{PYTHON} {shlex.quote(str(CHECKOUT / '.config/execute.py'))}"
 REPORT = f"{PYTHON} {shlex.quote(str(CHECKOUT / '.config/report.py'))}"
 EXECUTED = f"{RESULTS}/notebooks"
 MANY = 64  # threads: all that there are here, or as --max-threads says
@@ -71,9 +82,16 @@ SUMMARIES = ["02_baselines"] * bool(BASELINES) + ["04_tables", "05_figures", "06
 OWN = {"02_baselines": {"BASELINES": BASELINES, "SEED": BASE.seeds[0]}, "06_audition": {"STATIC": True}}
 
 
-rule all:
+localrules: all
+
+
+rule all:  # has no output, so that the answer is given where all was done before, too
     input:
         f"{RESULTS}/report.html",
+    params:
+        yaml=parameters(),
+    shell:
+        "{REPORT} {params.yaml:q}"
 
 
 rule contaminate:
@@ -90,7 +108,7 @@ rule contaminate:
         mem_mb=4000,
         runtime=60,
     shell:
-        "{PAPERMILL} {input:q} {log.notebook:q} -y {params.yaml:q} >/dev/null"
+        "{EXECUTE} {input:q} {log.notebook:q} {params.yaml:q}"
 
 
 rule cell:
@@ -110,7 +128,7 @@ rule cell:
         runtime=240,  # minutes; what is killed at their end goes on from its checkpoint, as often as --retries says
     priority: lambda wildcards: CELLS[wildcards.run].priority
     shell:
-        "{TAKE_GPU} {PAPERMILL} {input.notebook:q} {log.notebook:q} -y {params.yaml:q} >/dev/null"
+        "{TAKE_GPU} {EXECUTE} {input.notebook:q} {log.notebook:q} {params.yaml:q}"
 
 
 rule summary:
@@ -130,7 +148,7 @@ rule summary:
         mem_mb=8000,
         runtime=120,
     shell:
-        "{PAPERMILL} {input.notebook:q} {log.notebook:q} -y {params.yaml:q} >/dev/null"
+        "{EXECUTE} {input.notebook:q} {log.notebook:q} {params.yaml:q}"
 
 
 rule report:
@@ -138,6 +156,8 @@ rule report:
         expand(f"{RESULTS}/{{summary}}.done", summary=SUMMARIES),
     output:
         f"{RESULTS}/report.html",
+    log:
+        f"{EXECUTED}/08_report.log",
     params:
         yaml=parameters(),
         notebooks=expand(f"{EXECUTED}/{{name}}.ipynb", name=["01_contaminate", *sorted(CELLS), *SUMMARIES]),
@@ -146,4 +166,7 @@ rule report:
         mem_mb=4000,
         runtime=60,
     shell:
-        "{REPORT} {params.yaml:q} {params.notebooks:q}"
+        """
+        echo Writing the notebooks as pages, and the report >&2
+        {REPORT} {params.yaml:q} {params.notebooks:q} 2>{log:q} || {{ tail -n 3 {log:q} >&2; echo More: {log:q} >&2; exit 1; }}
+        """

@@ -17,7 +17,7 @@ def drop_outputs(model: dict[str, Any], path: str, contents_manager: Any, **_: A
         return
     notebook = model["content"]
     notebook["metadata"].pop("widgets", None)
-    notebook["metadata"]["language_info"] = {"name": "python"}  # not this machine's version of it
+    notebook["metadata"]["language_info"] = {"file_extension": ".py", "name": "python"}  # not its version here
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell |= {"outputs": [], "execution_count": None}

@@ -1,6 +1,6 @@
 """``python -m benchmarks.peers beyond``: enhancers of others on a profile's test utterances, beside its own runs.
 
-The peers of `jointlib.audition.peers` were made from other and far more data than ours; see benchmarks/README.md for
+The peers of `benchmarks.enhancers` were made from other and far more data than ours; see benchmarks/README.md for
 their installation. Writes peers.csv, .json and .md into results/reference and shows the table in docs/results.md.
 """
 
@@ -17,9 +17,9 @@ from scipy.signal import correlate
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from benchmarks.enhancers import PEERS, installed_peers
 from benchmarks.reference import PAGE, TARGET, fill
 from jointlib import SAMPLE_RATE
-from jointlib.audition.peers import PEERS, installed_peers
 from jointlib.audition.sounds import Enhancer
 from jointlib.config import Config, load_config
 from jointlib.corpora.batches import load_data
@@ -64,7 +64,7 @@ def check_delays(waves: Sequence[np.ndarray]) -> None:
     for name in installed_peers():
         _, enhance, delay = PEERS[name]
         if (late := delay_of(enhance, waves)) != delay:
-            raise ValueError(f"{name} is late by {late} samples, not {delay}; correct jointlib/audition/peers.py")
+            raise ValueError(f"{name} is late by {late} samples, not {delay}; correct benchmarks/enhancers.py")
 
 
 def enhancers(config: Config) -> dict[str, list[tuple[Enhancer, Path | None]]]:
@@ -104,8 +104,7 @@ def measure(config: Config) -> pd.DataFrame:
     for name, versions in enhancers(config).items():
         found = []
         for seed, (enhance, folder) in enumerate(versions):
-            with Progress(len(pairs), name) as progress:
-                waves = [enhance(noisy).astype(np.float32) for _, noisy in progress.over(pairs)]
+            waves = [enhance(noisy).astype(np.float32) for _, noisy in Progress(len(pairs), name, values=pairs)]
             estimates = [(clean, wave) for (clean, _), wave in zip(pairs, waves, strict=True)]
             scores = score_once(config, estimates, f"Scoring {name}").assign(speaker=speakers)
             for judge, classifier in judges.items():
@@ -122,7 +121,7 @@ def measure(config: Config) -> pd.DataFrame:
             found.append(pd.concat([scores, passage.assign(speaker=names)]).assign(seed=seed))
         table = pd.concat(found)
         for metric in (metric for metric in COLUMNS if metric in table):
-            about = interval(table[metric], table.speaker, table.seed)
+            about = interval(table[metric], table.speaker, table.seed)[:3]
             about = np.clip(about, 0, 1) if COLUMNS[metric].startswith("accuracy") else about
             rows.append((name, metric, *about, len(versions)))
     return pd.DataFrame(rows, columns=["enhancer", "metric", "value", "low", "high", "seeds"])

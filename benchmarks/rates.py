@@ -14,12 +14,12 @@ import pandas as pd
 
 from benchmarks.reference import PAGE, TARGET, fill, recorded
 from jointlib.config import load_config
-from jointlib.findings.comparisons import BEST, difference, dominance, name, shown, verdicts
+from jointlib.findings.comparisons import BEST, difference, dominance, shown, verdicts
 from jointlib.findings.intervals import cells, in_text
 from jointlib.findings.measures import MEASURES
 from jointlib.findings.scores import read_run
 from jointlib.runs.fit import fit
-from jointlib.runs.folder import list_runs, read_config
+from jointlib.runs.folder import list_runs, read_config, title
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import write_atomically, write_csv
 
@@ -70,12 +70,12 @@ def at_chosen_rates(validations: pd.DataFrame, scores: pd.DataFrame, rates: Mapp
         for metric in ("correct", "pesq_wb_enhanced"):
             for mean in cells(scores[scores.strategy == strategy], metric).itertuples():
                 row[MEASURES[metric].head] = in_text(mean.value, mean.low, mean.high, MEASURES[metric].form)
-        if name(cell) in won.index:
-            row |= {f"Protected JT above it, {column}": won.loc[name(cell), column] for column in won.columns[:2]}
+        if title(*cell) in won.index:
+            row |= {f"Protected JT above it, {column}": won.loc[title(*cell), column] for column in won.columns[:2]}
         if strategy != NOISY_TRAINED:
             gap = difference(scores, "correct", (strategy, None), (NOISY_TRAINED, None))
             row["above a classifier of noisy speech, accuracy"] = shown(gap, "correct")
-        rows[name(cell)] = row
+        rows[title(*cell)] = row
     return pd.DataFrame.from_dict(rows, orient="index").fillna("–").rename_axis("strategy").reset_index()
 
 

@@ -9,7 +9,6 @@ machine busy meets all. All keep freed memory (see `jointlib.fast.cpu`), with as
 
 import argparse
 import json
-import resource
 import statistics
 import time
 from collections.abc import Collection
@@ -21,13 +20,13 @@ import torch
 from jointlib.config import Config, load_config
 from jointlib.corpora.batches import Batch
 from jointlib.fast.cpu import fast_cpu, keep_freed_memory
-from jointlib.runs.run import build_network, save_memory
+from jointlib.runs.run import build_network
 from jointlib.train import build_optimizer, train_step
 
 BATCHES = {"jt": 1, "bn": 4, "bn_mix": 4}
 CLASSES = 31
 # What they change in a configuration. The plain networks are those of torch.nn, without the swap.
-KINDS = {"plain": {}, "fast": {}, "bf16": {"bf16": True}, "checkpointing": {"checkpointing": True}}
+KINDS = {"plain": {}, "fast": {}, "bf16": {"bf16": True}}
 
 
 def noise_batch(config: Config, size: int) -> Batch:
@@ -39,12 +38,12 @@ def noise_batch(config: Config, size: int) -> Batch:
 
 def _serve(orders: Connection, config: Config, batch_size: int, threads: int, plain: bool) -> None:
     """Take a step for each order, and answer with its seconds of wall time and of CPU, and the peak of memory in GB."""
+    import resource  # which Windows lacks
+
     keep_freed_memory()
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = build_network(config, CLASSES).train()
-    if config.checkpointing:
-        save_memory(model)
     if not plain:
         fast_cpu(model)
     optimizer = build_optimizer(model, config)

@@ -11,7 +11,7 @@ import torch
 from ipywidgets import HTML, Button, Dropdown, FloatSlider
 from torch import Tensor
 
-from jointlib import SAMPLE_RATE
+from jointlib import OUTSIDE, SAMPLE_RATE
 from jointlib.audition import sounds
 from jointlib.audition.widgets import Application, Player, SoundInput, box, card, html, short
 from jointlib.config import Config
@@ -44,13 +44,13 @@ class Audition(Application):
         for control, name in zip((*self.runs.values(), self.listener), names, strict=True):
             if (folder := config.folder / "runs" / name) in titles.values():
                 control.value = folder
-            elif name:
+            elif name and not any(str(folder) in problem for problem in problems):
                 problems.append(f"{folder} is not a finished run; train it with make reproduce, or choose another.")
         self.utterance.value = int(planned.utterance)
         self.noise.value, self.snr_db.value = planned.noise_type, planned.snr_db
         self.excerpt = torch.tensor([[planned.noise], [planned.offset]])  # row of the test noises, and its first sample
-        self.choose()
         self.say(" ".join(problems))
+        self.attempt(self.choose)
         self.on(self.choose, self.utterance)
         self.on(self._choose_at_random, self.random)
         self.on(self.draw_noise, self.noise, self.another)
@@ -100,7 +100,7 @@ class Audition(Application):
 
     def _use_file(self, content: bytes, name: str) -> None:
         speech = sounds.decode(content, name)
-        self.utterance.value = None
+        self.utterance.value, self.strength.value = None, OUTSIDE
         self._use(speech, name)
 
     def _choose_at_random(self) -> None:
@@ -109,6 +109,8 @@ class Audition(Application):
     def choose(self) -> None:
         """Use the chosen test utterance, if any, with the present noise."""
         if self.utterance.value is not None:
+            if not self.truth.disabled:  # before, there was another sound than those of the corpus
+                self.strength.value = 1.0
             row = self.data.corpus.manifest.loc[self.utterance.value]
             self._use(self.data.corpus.audio.wave(self.utterance.value), row.path, row.intent)
 
@@ -132,7 +134,8 @@ class Audition(Application):
         noise = self.data.noises["test"].audio.loops(*self.excerpt, samples).cpu()
         lengths = torch.tensor([samples])
         mixture = mix(self.speech[None], noise, lengths, torch.tensor([snr_db]), self.config.mixer)
-        self.clean, self.noisy = mixture.clean[0], mixture.noisy[0]
+        level = 1.0 if self.truth.disabled else sounds.training_level(mixture.clean[0], self.config.clip_samples)
+        self.clean, self.noisy = mixture.clean[0] * level, mixture.noisy[0] * level
         enhancers = {lane: self._opened(control.value) for lane, control in self.runs.items() if control.value}
         self.classifier = self._opened(self.listener.value) if self.listener.value else None
         self.enhanced = {lane: sounds.enhance(one, self.noisy, self.classifier) for lane, one in enhancers.items()}

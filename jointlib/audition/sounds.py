@@ -15,8 +15,9 @@ from torch import Tensor
 
 from jointlib import SAMPLE_RATE
 from jointlib.corpora.audio import read_audio, resample
+from jointlib.corpora.contaminate import LEVEL_DB
 from jointlib.findings.figures import log_mel
-from jointlib.runs.run import Run, add_observation, load_run, matching_gain
+from jointlib.runs.run import Run, add_observation, load_run, loudest, matching_gain
 
 LONGEST, SHORTEST = 30.0, 0.1  # seconds
 RANGE_DB = 70.0  # of the spectrograms' colour scale
@@ -70,6 +71,11 @@ def decode(content: bytes, name: str) -> Tensor:
     return resample(wave, sample_rate)
 
 
+def training_level(speech: Tensor, samples: int) -> float:
+    """The gain that sets the loudest clip of speech (T,) to the level of training; silence around it does not count."""
+    return 10 ** (LEVEL_DB / 20) / max(float(speech[loudest(speech, samples)].square().mean().sqrt()), 1e-8)
+
+
 def enhance(run: Run | Enhancer, noisy: Tensor, listener: Run | None = None) -> Enhanced:
     """Enhance a noisy waveform (T,) at its own level; `listener` classifies where the run classifies no waveform."""
     intents, classifier = None, listener
@@ -77,7 +83,7 @@ def enhance(run: Run | Enhancer, noisy: Tensor, listener: Run | None = None) -> 
         wave, probabilities = run.process(noisy, level_db=None)
         if probabilities is not None:
             intents = dict(zip(run.intents, probabilities.tolist(), strict=True))
-        classifier = run if run.model.on_waveform else listener
+        classifier = run if hasattr(run.model, "classify") else listener
     else:
         wave = torch.from_numpy(run(noisy.numpy())).float()
     wave = noisy if wave is None else wave

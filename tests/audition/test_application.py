@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from jointlib import OUTSIDE
 from jointlib.audition.application import Audition
 from jointlib.audition.widgets import html, short
 from jointlib.config import load_config
+from jointlib.corpora.contaminate import LEVEL_DB
+from jointlib.runs.run import loudest
 
 
 @pytest.fixture
@@ -115,12 +118,15 @@ def test_a_recording_has_the_true_intent_that_is_chosen(app, recording):
     assert "not known" in app.classifications.value and "jl-right" not in app.classifications.value
     asyncio.run(app.measure())
     assert "no clean one" in app.quality.value and "as at strength 1" in app.strips.value
+    assert app.strength.value == OUTSIDE
+    clip = app.clean[loudest(app.clean, app.config.clip_samples)]
+    assert 20 * clip.square().mean().sqrt().log10() == pytest.approx(LEVEL_DB, abs=0.1)
     revision = app.player.sound["revision"]
     app.truth.value = "bring / shoes / none"
     assert len(re.findall(words, app.classifications.value)) == 5  # clean, noisy, A, B and its bottleneck
     assert "■ correct" in app.strips.value and app.player.sound["revision"] == revision
     app.utterance.index = 0
-    assert app.truth.disabled
+    assert app.truth.disabled and app.strength.value == 1
     send(app, recording)
     assert app.truth.value == "" and not app.truth.disabled
 
@@ -148,6 +154,12 @@ def test_runs_that_cannot_be_used_are_named(config, tiny_runs, tmp_path):
     assert "old/runs/jt/config.json" in app.status.value  # made by another version
     assert "runs/jt_alpha0.5_seed0 is not a finished run" in app.status.value
     assert app.player.sound["names"] == ["clean", "noisy"]
+    shutil.copytree(config.folder, tmp_path / "tiny")
+    (damaged := tmp_path / "tiny/runs/jt_alpha0.5_seed0/weights.safetensors").write_bytes(b"{")
+    app = Audition(config.replace(results=str(tmp_path)), "jt_alpha0.5_seed0", "bn_alpha0.5_seed0")
+    assert str(damaged) in app.status.value
+    app.runs["A"].value = ""
+    assert app.player.sound["names"] == ["clean", "noisy", "enhanced B", "residual"]
 
 
 def test_another_enhancer_is_classified_by_the_listener(app):

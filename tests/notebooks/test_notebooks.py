@@ -10,6 +10,8 @@ import nbformat
 import pytest
 import yaml
 
+from jointlib.audition import sounds
+from jointlib.config import ConfigError
 from jointlib.corpora.corpus import Corpus
 
 ROOT = Path(__file__).parents[2]
@@ -35,10 +37,28 @@ def profile(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def results(profile) -> Path:
-    """What the pipeline leaves."""
+    """What the pipeline leaves, and beside the profile what it says."""
     finished = pipeline(profile)
     assert finished.returncode == 0, finished.stderr[-5000:]
+    profile.with_name("said").write_text(finished.stderr + finished.stdout)
     return profile.with_suffix("")
+
+
+def test_the_pipeline_says_what_it_does_and_finds_and_nothing_else(profile, results):
+    lines = (said := profile.with_name("said").read_text()).splitlines()
+    assert "3 runs, of which 0 exist" in lines[1] and "synthetic speech" in lines[2]
+    jobs = [line for line in lines if re.match(r"\d\d:\d\d:\d\d  \S", line)]
+    assert any(re.search(r"JT.*: step 12 of 12, validation accuracy 0\.\d+, 00:00 left", line) for line in jobs)
+    assert sum("done in" in line for line in jobs) == 8  # notebook 1, three runs, and notebooks 4 to 7
+    assert "What we see. " in said and str(results / "report.html") in lines[-2]
+    assert len(lines) < 60 and not re.search("WARNING|jobid|Select jobs|Passed unknown|Complete log", said)
+
+
+def test_a_cell_that_fails_is_shown_with_its_notebook(tmp_path):
+    command = [sys.executable, ROOT / ".config/execute.py", ROOT / "notebooks/04_tables.ipynb", tmp_path / "a.ipynb"]
+    ended = subprocess.run([*command, '{"PROFILE": "nowhere"}'], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1 and f"failed in cell [3] of {tmp_path / 'a.ipynb'}" in ended.stderr
+    assert "\nConfigError: unknown profile 'nowhere'" in ended.stderr and len(ended.stderr.splitlines()) == 4
 
 
 def test_every_notebook_was_executed(results):
@@ -77,18 +97,49 @@ def test_a_second_seed_adds_its_runs_and_no_other(profile, results):
     assert len(planned) == 3 and all("_seed1" in name for name in planned)
 
 
-def execute(name: str, times: int, **parameters: object) -> None:
-    """Execute all code cells of a notebook in this process, one after the other, as often as `times` says."""
+def execute(name: str, times: int, only: int | None = None, **parameters: object) -> dict[str, object]:
+    """Execute code cells of a notebook in this process, as often as `times` says: all, or the first ones only."""
     notebook = nbformat.read(ROOT / f"notebooks/{name}.ipynb", as_version=4)
-    cells, scope = [cell for cell in notebook.cells if cell.cell_type == "code"], {}
+    cells, scope = [cell for cell in notebook.cells if cell.cell_type == "code"][:only], {}
     for cell in cells * times:
         exec(cell.source, scope)
         if "parameters" in cell.metadata.get("tags", []):
             scope |= parameters
+    return scope
 
 
-def test_all_cells_of_the_audition_run_twice(profile, results):
+@pytest.mark.parametrize(
+    ("name", "given", "wanted"),
+    [
+        ("01_contaminate", {"EXPORT_WAVS": "false", "UTTERANCE": "3"}, {"EXPORT_WAVS": False, "UTTERANCE": 3}),
+        ("02_baselines", {"BASELINES": "enhancement"}, {"BASELINES": ["enhancement"]}),
+        ("04_tables", {"SEEDS": "[0, 5]", "STRATEGIES": "jt"}, {"seeds": (0, 5), "strategies": ("jt",)}),
+        ("01_contaminate", {"SNR_DB": "[0, 5", "UTTERANCE": 0}, "snr_db"),
+        ("03_train_strategy", {"UTTERANCE": 10_000}, "UTTERANCE=10000: the test plan has rows 0 to 30"),
+        ("07_beyond_the_paper", {"QUALITY": "loudness"}, "QUALITY='loudness': must be 'pesq_wb_enhanced'"),
+        ("08_report", {"run_a": "jt"}, "'run_a': did you mean RUN_A"),
+        ("03_train_strategy", {"profile": "smoke"}, "'profile': did you mean PROFILE"),
+        ("03_train_strategy", {"PROFILE": None}, "PROFILE is missing: it is one of beyond, "),
+    ],
+)
+def test_parameters_as_papermill_gives_them(name, given, wanted):
+    """In the first two cells: what is refused is refused before the work begins."""
+    if isinstance(wanted, str):
+        with pytest.raises(ConfigError, match=re.escape(wanted)):
+            execute(name, times=1, only=2, **{"PROFILE": "smoke"} | given)
+    else:
+        scope = execute(name, times=2, only=2, PROFILE="smoke", **given)
+        assert wanted.items() <= ({**scope, **dict(scope["config"])}).items()
+
+
+def test_all_cells_of_the_audition_run_twice_and_with_a_damaged_run(profile, results, capsys):
     execute("06_audition", times=2, PROFILE=str(profile), STATIC=True)
+    whole = (file := results / "runs/jt_alpha0.5_seed0/config.json").read_bytes()
+    file.write_bytes(whole[:50])
+    sounds.open_run.cache_clear()
+    scope = execute("06_audition", times=1, PROFILE=str(profile), STATIC=True)
+    file.write_bytes(whole)
+    assert f"A is left out: {file}" in capsys.readouterr().out and "enhanced B" in scope["waves"]
 
 
 def test_noisy_corpus_is_written_for_other_tools(tmp_path):

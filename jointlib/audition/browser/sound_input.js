@@ -71,7 +71,7 @@ function render({ model, el }) {
     return element;
   };
   const picker = Object.assign(document.createElement("input"), { type: "file", accept: "audio/*", hidden: true });
-  const upload = button("Upload a file …", "wav, flac, ogg, mp3; any rate, mono or stereo, up to 30 s; or drop it here");
+  const upload = button("Upload a file …", "wav, flac, ogg, mp3; any rate (what lies above 8 kHz is lost), mono or stereo, up to 30 s; or drop it here");
   const microphone = button("● Record", "from the microphone, up to 30 s");
   const meter = document.createElement("meter");
   Object.assign(meter, { max: 1, high: 0.95, hidden: true });

@@ -1,0 +1,60 @@
+"""A notebook's parameters, as its cell, papermill or a script sets them."""
+
+from collections.abc import MutableMapping
+from contextlib import suppress
+from difflib import get_close_matches
+from typing import Annotated, Any, get_args, get_origin
+
+import yaml
+from pydantic import create_model
+
+import jointlib
+from jointlib.config import PROFILES, Config, ConfigError, load_config, unknown
+from jointlib.config.values import Parameters
+from jointlib.corpora.batches import load_data
+
+Row = Annotated[int | None, "row of the test plan"]
+
+
+def read_parameters(scope: MutableMapping[str, Any], **own: Any) -> Config:
+    """The Config of a notebook, given its ``globals()`` and the types of its `own` parameters, which it converts there.
+
+    A text is what YAML makes of it, as ``papermill -p`` has nothing else: "[0, 5]" is a list, "false" no text but a
+    boolean; where a list is due, one value is its only entry. None leaves a parameter to the profile, unless it is one
+    of its values (``STEM = None``). Classes, constants of jointlib, tensors and tables that later cells bind are no
+    parameters when the notebook runs again. ConfigError: no profile; a parameter that is unknown, in another case or
+    not written out; an own parameter of another type, or a `Row` that the test plan does not have.
+    """
+    kinds = {name.upper(): entry.annotation for name, entry in Config.model_fields.items()} | own
+    for name in () if "config" in scope else list(scope):  # in a second run there are names of later cells
+        if name not in kinds and (meant := get_close_matches(name.upper(), kinds, n=1, cutoff=0.85)):
+            raise ConfigError(f"unknown parameter {name!r}: did you mean {meant[0]}?")
+    if scope.get("PROFILE") is None:
+        raise ConfigError(f"PROFILE is missing: it is one of {', '.join(PROFILES)}, or the path of a YAML file")
+    for name in kinds.keys() & scope.keys():
+        if isinstance(scope[name], str) and scope[name].startswith(("[", "{")) and kinds[name] is not str:
+            with suppress(yaml.YAMLError):
+                scope[name] = yaml.safe_load(scope[name])
+        if name in own and get_origin(kinds[name]) is list and not isinstance(scope[name], list):
+            scope[name] = [scope[name]]
+    model = create_model("Own", __base__=Parameters, **{name: (kind, ...) for name, kind in own.items()})
+    scope.update(model(**{name: scope[name] for name in own}))
+    given = {name: value for name, value in scope.items() if name.isupper() and name not in own}
+    if computed := [name for name, value in given.items() if name in kinds and not _is_literal(value)]:
+        raise ConfigError(f"{', '.join(computed)}: write the value out, as a number, text, or a list of them")
+    given = {name: value for name, value in given.items() if _is_literal(value) and not hasattr(jointlib, name)}
+    if strange := [name for name in given if name not in kinds]:
+        raise ConfigError("; ".join(unknown("parameter", name, kinds) for name in strange))
+    chosen = [name for name, value in given.items() if value is not None or type(None) in get_args(kinds[name])]
+    config = load_config(**{name.lower(): given[name] for name in chosen})
+    for name in [name for name, kind in own.items() if kind is Row and scope[name] is not None]:
+        rows = len(load_data(config).plan("test"))
+        if not 0 <= scope[name] < rows:
+            raise ConfigError(f"{name}={scope[name]}: the test plan has rows 0 to {rows - 1}")
+    return config
+
+
+def _is_literal(value: Any) -> bool:
+    if type(value) in (list, tuple, dict):
+        return all(map(_is_literal, value.values() if type(value) is dict else value))
+    return value is None or type(value) in (bool, int, float, str)
