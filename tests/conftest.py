@@ -21,7 +21,7 @@ from jointlib.corpora import packed
 from jointlib.corpora.batches import Batch
 from jointlib.runs.fit import fit
 from jointlib.runs.run import build_network
-from jointlib.strategies import STRATEGIES, freeze
+from jointlib.strategies import STRATEGIES, JointOutput, freeze
 
 LONG = bool(os.environ.get("JOINTLIB_LONG"))  # also tests marked long, and 100 examples of each property, not 25
 settings.register_profile("jointlib", max_examples=100 if LONG else 25, deadline=None, derandomize=True, database=None)
@@ -107,6 +107,17 @@ def batch(size: int = 4, length: int = 3200) -> Batch:
     return Batch(noisy, clean, torch.arange(size), torch.full((size,), length), ("",) * size)
 
 
+class Untouched(nn.Module):
+    """A front-end that returns its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))  # it tells the device
+
+    def forward(self, wave: torch.Tensor) -> JointOutput:
+        return JointOutput(wave, None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory) -> None:
     """Waveforms of the tests' corpora are not kept."""
@@ -123,35 +134,27 @@ def noise_root(tmp_path: Path) -> Path:
     return write_noises(tmp_path / "noise")
 
 
+def write_profile(folder: Path, **changes: object) -> Path:
+    """A profile file of a tiny experiment on the corpus and the noise of a folder."""
+    values = {"base": "smoke", "device": "cpu", "embedded": None, "clip_seconds": 0.5, "init": "scratch"}
+    values |= {name: str(folder / name) for name in ("corpus", "noise", "results")}
+    file = folder / "tiny.yaml"
+    file.write_text(yaml.safe_dump(values | {"metric_workers": 1} | changes))
+    return file
+
+
 @pytest.fixture
 def profile(tmp_path: Path, corpus_root: Path, noise_root: Path) -> Path:
-    """A profile file of a tiny experiment on the tiny corpus."""
-    values = {
-        "base": "smoke",
-        "device": "cpu",
-        "embedded": None,
-        "corpus": str(corpus_root),
-        "noise": str(noise_root),
-        "clip_seconds": 0.5,
-        "init": "scratch",
-        "metric_workers": 1,
-        "results": str(tmp_path / "results"),
-    }
-    file = tmp_path / "tiny.yaml"
-    file.write_text(yaml.safe_dump(values))
-    return file
+    return write_profile(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def tiny_profile(tmp_path_factory) -> Path:
-    """A profile as above, with two steps, for tests that only read its runs."""
+    """A profile with two steps, for tests that only read its runs."""
     folder = tmp_path_factory.mktemp("tiny")
-    values = {"base": "smoke", "device": "cpu", "embedded": None, "clip_seconds": 0.5, "init": "scratch", "steps": 2}
-    values["metric_workers"] = 1
-    values |= {"corpus": str(write_corpus(folder / "corpus")), "noise": str(write_noises(folder / "noise"))}
-    file = folder / "tiny.yaml"
-    file.write_text(yaml.safe_dump(values | {"results": str(folder / "results")}))
-    return file
+    write_corpus(folder / "corpus")
+    write_noises(folder / "noise")
+    return write_profile(folder, steps=2)
 
 
 @pytest.fixture(scope="session")
@@ -168,7 +171,6 @@ def cheap_metrics() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
 def unused_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

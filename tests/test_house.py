@@ -15,12 +15,14 @@ from jointlib.config import Config
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "jointlib"
+PAGES = (ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "benchmarks/README.md", ROOT / "data/README.md")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 METHOD = {"waveunet", "masknet", "tcn", "strategies", "losses", "train", "metrics"}  # files, at the top
 BELOW = {  # what each room may import beside itself
     "support": set(),
     "method": set(),
     "config": {"method"},
+    "notebook": {"config", "corpora"},
     "corpora": {"config", "support"},
     "fast": {"method"},
     "runs": {"support", "method", "config", "corpora", "fast"},
@@ -99,8 +101,9 @@ def test_conda_and_pip_users_get_the_same_pinned_set():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_are_clean_and_take_parameters(path):
-    cells = json.loads(path.read_text())["cells"]
-    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    notebook = json.loads(path.read_text())
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert notebook["metadata"]["language_info"]["file_extension"] == ".py"  # of `jupyter nbconvert --to script`
     assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
     (parameters,) = [cell for cell in code if "parameters" in cell["metadata"].get("tags", [])]
     names = [line.split(" = ")[0] for line in "".join(parameters["source"]).splitlines()]
@@ -124,8 +127,15 @@ def test_the_results_page_shows_what_was_recorded():
         assert (ROOT / "results/reference" / name).read_text().strip() == text, name
 
 
+def test_commands_of_the_pages_run_in_zsh():
+    """Which takes brackets, ? and * outside quotes as patterns, and an interactive # as a word."""
+    for page in PAGES:
+        commands = re.findall(r"^    [a-z./].+$|`(?:[\w./]+ |--)[^`\n]*(?: --?\w|=)[^`\n]*`", page.read_text(), re.M)
+        assert [one for one in commands if re.search(r"[][?*#]", re.sub(r'"[^"]*"', "", one))] == [], page.name
+
+
 def test_every_link_of_the_pages_leads_somewhere():
-    for page in (ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "benchmarks/README.md", ROOT / "data/README.md"):
+    for page in PAGES:
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 

@@ -2,13 +2,16 @@
 
 import json
 import sys
+import time
+from threading import Event, Thread
 
 import pytest
 import torch
 import torch.distributed as dist
+from filelock import FileLock
 
 from jointlib.support import ranks
-from jointlib.support.files import UnusableFile, read_json, replacing, write_json
+from jointlib.support.files import locked, replacing, write_json
 from jointlib.support.progress import Progress
 
 
@@ -22,18 +25,25 @@ def test_a_file_is_whole_or_what_it_was(tmp_path):
     assert json.loads(file.read_text()) == {"seed": 0}
 
 
-@pytest.mark.parametrize(("content", "problem"), [("{", "not readable"), ("{}", "lacks seed")])
-def test_json_that_cannot_be_used_is_named(tmp_path, content, problem):
-    file = tmp_path / "record.json"
-    file.write_text(content)
-    with pytest.raises(UnusableFile, match=f"record.json: .*{problem}"):
-        read_json(file, "seed")
+def test_whoever_waits_for_a_lock_says_so_once(tmp_path, capfd):
+    file, taken = tmp_path / ".lock", Event()
+
+    def hold() -> None:
+        with FileLock(file):
+            taken.set()
+            time.sleep(0.3)
+
+    Thread(target=hold).start()
+    taken.wait()
+    for _ in range(2):  # the second time nobody holds it
+        with locked(file, "reading speech"):
+            pass
+    assert capfd.readouterr().err == f"waiting for another process: reading speech ({file})\n"
 
 
 def test_a_log_gets_a_line_for_each_tenth(capfd, monkeypatch):
     monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
-    with Progress(200, "Scoring") as progress:
-        assert sum(progress.over(range(200))) == 19_900
+    assert sum(Progress(200, "Scoring", values=range(200))) == 19_900
     lines = [line for line in capfd.readouterr().err.split("\n") if "Scoring" in line]
     assert 10 <= len(lines) <= 13 and "200/200" in lines[-1]
 

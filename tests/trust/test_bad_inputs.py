@@ -50,6 +50,7 @@ RUNS = {
     "weights of NaN": (weights(lambda w: w | {HEAD: w[HEAD] * torch.nan}), "holds values that are not finite"),
     "other intents": (settings(intents=["a", "b"]), r"does not fit config\.json"),
     "no JSON": (put("config.json", b"{'a': 1}"), r"config\.json: not readable as JSON"),
+    "JSON, no object": (put("config.json", b"null"), r"config\.json: not readable as JSON \(it holds no object"),
     "a list": (put("config.json", b"[1, 2]"), r"config\.json"),
     "an unknown parameter": (settings(stemm=3), r"config\.json: unknown parameter 'stemm'"),
     "text for a number": (settings(tcn_blocks="five"), r"config\.json: tcn_blocks='five': must be a valid integer"),

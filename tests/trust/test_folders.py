@@ -21,7 +21,6 @@ from jointlib.runs.folder import (
     check_place,
     environment,
     list_runs,
-    partial_folder,
     run_folder,
     titled_runs,
 )
@@ -67,7 +66,7 @@ def own(tiny_profile, tiny_runs, tmp_path):
 def test_what_is_no_run_of_this_configuration_is_named_and_left_alone(name, own):
     spoil, message = IN_THE_WAY[name]
     folder = run_folder(own)
-    spoil(folder, partial_folder(folder))
+    spoil(folder, Path(f"{folder}.partial"))
     before = numbers(own.folder)
     for check in (check_place, fit):
         with pytest.raises((FileExistsError, UnusableFile), match=message) as caught:
@@ -133,7 +132,7 @@ def test_a_run_of_other_data_is_refused_and_stays_finished_half_or_a_part(cheap_
     whole = load_config(profile, steps=2, init="pretrained")
     half, parent = load_config(profile, steps=2, seed=1), parent_of(whole, "classifier_clean")
     fit(whole)
-    fit(half).rename(partial_folder(run_folder(half)))
+    fit(half).rename(Path(f"{run_folder(half)}.partial"))
     louder(corpus_root / "wavs/speakers/ann/0.wav")
     before = numbers(whole.folder)
     for config in (whole, half, parent):
@@ -151,7 +150,7 @@ def test_a_users_files_beside_a_run_are_kept(cheap_metrics, profile):
     config = load_config(profile, strategy="classifier_noisy", steps=2)
     kept = ("notes.txt", "thesis.partial")
     for name in kept:
-        put(partial_folder(run_folder(config)), name)
+        put(Path(f"{run_folder(config)}.partial"), name)
     folder = fit(config)
     assert {path.name for path in folder.iterdir()} == {*FILES, *kept}
     assert all((folder / name).read_text() == "mine" for name in kept)

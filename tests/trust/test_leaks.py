@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-import yaml
-from conftest import write_corpus, write_noises
+from conftest import write_corpus, write_noises, write_profile
 from scipy.stats import binom
 
 from jointlib import SPLITS
@@ -42,7 +41,8 @@ def test_one_utterance_of_a_speaker_of_another_split_is_named(corpus_root, split
     speaker = {"train": "bob", "valid": "cat"}[other]
     edit(corpus_root, split, 3, speakerId=speaker)
     first = f"data/{other}_data.csv, row {8 if speaker == 'bob' else 2}: wavs/speakers/{speaker}/0.wav"
-    with pytest.raises(CorpusError, match=rf"speaker '{speaker}' is in {first} and in data/{split}_data.csv, row 5: "):
+    places = rf"speaker '{speaker}' is in {first} and in data/{split}_data.csv, row 5: .* name speakers by session"
+    with pytest.raises(CorpusError, match=places):
         Corpus.read(corpus_root)
 
 
@@ -60,12 +60,6 @@ def test_one_recording_in_two_splits_is_named(corpus_root, split, other, ending)
         Corpus.read(corpus_root)
 
 
-def test_one_file_listed_in_two_splits_is_named(corpus_root):
-    edit(corpus_root, "test", 0, path="wavs/speakers/bob/4.wav")
-    with pytest.raises(CorpusError, match=r"data/train_data.csv, row 12: .*bob/4.wav and in data/test_data.csv, row 2"):
-        Corpus.read(corpus_root)
-
-
 @pytest.mark.parametrize("ending", ["wav", "flac"])
 def test_one_noise_in_both_folders_is_named(profile, noise_root, ending):
     """Under another name, also before anything is trained."""
@@ -76,11 +70,6 @@ def test_one_noise_in_both_folders_is_named(profile, noise_root, ending):
     with pytest.raises(CorpusError, match=named):
         load_data(load_config(profile))
     assert re.search(named, examine(noise_root)[0].errors[0])
-
-
-def test_a_clean_corpus_is_not_accused(corpus_root, noise_root):
-    Corpus.read(corpus_root)
-    check_disjoint(Noises.read(noise_root / "noise_train"), Noises.read(noise_root / "noise_test"))
 
 
 def shuffle_labels(root: Path, seed: int) -> None:
@@ -95,7 +84,6 @@ def shuffle_labels(root: Path, seed: int) -> None:
 
 
 PER_INTENT = 50  # and speaker: 300 utterances of two speakers in train and in test, a third of each intent
-NETWORKS = ["classifier_noisy", "jt", "bn", "bn_mix", "protected"]
 
 
 def write_experiment(folder: Path, shuffled: bool) -> Path:
@@ -103,11 +91,8 @@ def write_experiment(folder: Path, shuffled: bool) -> Path:
     root = write_corpus(folder / "corpus", per_intent=PER_INTENT)
     if shuffled:
         shuffle_labels(root, seed=7)
-    values = {"base": "smoke", "device": "cpu", "embedded": None, "clip_seconds": 0.25, "init": "scratch"}
-    values |= {"steps": 76, "validate_every": 38, "metric_workers": 1}  # two passes over train
-    values |= {"corpus": str(root), "noise": str(write_noises(folder / "noise")), "results": str(folder / "results")}
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(values))
-    return folder / "tiny.yaml"
+    write_noises(folder / "noise")
+    return write_profile(folder, clip_seconds=0.25, steps=76, validate_every=38)  # two passes over train
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +113,7 @@ def chance_band(utterances: int, classes: int = 3, outside: float = 1e-4) -> tup
     return tuple(bound / utterances for bound in binom.interval(1 - outside, utterances, 1 / classes))
 
 
-@pytest.mark.parametrize("strategy", [*NETWORKS, "cascade_enhanced"])
+@pytest.mark.parametrize("strategy", ["jt", "bn_mix", "protected", "cascade_enhanced"])
 def test_shuffled_labels_leave_chance(experiments, strategy):
     """Labels that the sound does not tell can be right on test only by chance, or by a leak: found 0.32 to 0.35."""
     low, high = chance_band(2 * 3 * PER_INTENT)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from conftest import unused_port
 from filelock import FileLock
 
 from jointlib.config import CHECKOUT
@@ -60,27 +61,28 @@ def _listening(pid, port):
 
 
 @pytest.mark.parametrize(("target", "guarded"), [("lab", "/api/contents"), ("page", "/")])
-def test_make_serves_this_machine_only_and_asks_for_its_token(target, guarded, tmp_path, unused_port):
+def test_make_serves_this_machine_only_and_asks_for_its_token(target, guarded, tmp_path):
     """The Makefile's own command, with a user's settings that would open the door."""
     (tmp_path / "jupyter_server_config.py").write_text(
         'c.ServerApp.ip = "0.0.0.0"\nc.IdentityProvider.token = ""\nc.ServerApp.allow_remote_access = True\n'
     )
     shutil.copy(tmp_path / "jupyter_server_config.py", tmp_path / "voila.py")
-    options = f"LAB=--port={unused_port} --no-browser" + (" --allow-root" if target == "lab" else "")
+    port = unused_port()
+    options = f"LAB=--port={port} --no-browser" + (" --allow-root" if target == "lab" else "")
     wanted = ["make", "-n", target, options, f"BIN={Path(sys.executable).parent}", "-o", ".venv/installed"]
     shell = subprocess.run(wanted, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
     token = secrets.token_hex(24)
     environment = {"JUPYTER_CONFIG_DIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TOKEN": token}
     server = subprocess.Popen(["sh", "-c", shell], cwd=CHECKOUT, env=environment, start_new_session=True)
     try:
-        addresses = _listening(server.pid, unused_port)
+        addresses = _listening(server.pid, port)
         assert addresses == {"127.0.0.1"}
-        assert _status(f"http://127.0.0.1:{unused_port}{guarded}") in (302, 403)
+        assert _status(f"http://127.0.0.1:{port}{guarded}") in (302, 403)
         family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
         assert not any(token in part for process in family for part in process.cmdline())  # which anybody can read
-        assert _status(f"http://127.0.0.1:{unused_port}{guarded}?token=wrong") in (302, 403)
+        assert _status(f"http://127.0.0.1:{port}{guarded}?token=wrong") in (302, 403)
         if target == "lab":  # the page would begin to execute its notebook
-            assert _status(f"http://127.0.0.1:{unused_port}{guarded}", token) == 200
+            assert _status(f"http://127.0.0.1:{port}{guarded}", token) == 200
     finally:
         for process in [*psutil.Process(server.pid).children(recursive=True), psutil.Process(server.pid)]:
             with suppress(psutil.NoSuchProcess):

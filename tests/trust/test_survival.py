@@ -1,7 +1,6 @@
 """What a run survives: kills, a full disk, a read-only folder, numbers that go wrong."""
 
 import os
-import resource
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from jointlib import train
 from jointlib.config import load_config
 from jointlib.runs import fit as fit_module
 from jointlib.runs.fit import fit
-from jointlib.runs.folder import CHECKPOINT, partial_folder, run_folder
+from jointlib.runs.folder import CHECKPOINT, run_folder
 from jointlib.runs.run import load_run
 from jointlib.support.files import UnusableFile
 
@@ -52,6 +51,7 @@ def test_a_run_can_be_killed_at_every_step_and_every_file(owner, name, tiny_prof
 
 def test_a_full_disk_leaves_what_was_there(profile):
     """No file may grow beyond 20 kB: what a full disk does, without needing one."""
+    resource = pytest.importorskip("resource", reason="Windows has no limits of this kind")
     config = load_config(profile, **JT)
     parent = fit(load_config(profile, **JT | {"strategy": "classifier_clean", "init": "scratch"}))
     before, limits = numbers(parent), resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -68,14 +68,14 @@ def test_a_full_disk_leaves_what_was_there(profile):
 def test_a_finished_run_needs_no_lock_so_that_it_may_be_read_only(profile, monkeypatch):
     config = load_config(profile, strategy="classifier_noisy", steps=1)
     folder = fit(config)
-    monkeypatch.setattr(fit_module, "FileLock", lambda path: pytest.fail("a lock is a file"))
+    monkeypatch.setattr(fit_module, "locked", lambda *path: pytest.fail("a lock is a file"))
     assert fit(config) == folder
 
 
 def test_a_damaged_checkpoint_is_named(profile):
     config = load_config(profile, strategy="classifier_noisy", steps=6, validate_every=2)
     assert killed(config, train, "validate", 2)
-    checkpoint = partial_folder(run_folder(config)) / CHECKPOINT
+    checkpoint = Path(f"{run_folder(config)}.partial") / CHECKPOINT
     content = checkpoint.read_bytes()
     for damaged in (content[:-100], content[:40], b""):
         checkpoint.write_bytes(damaged)

@@ -3,8 +3,6 @@
 Each tolerance is stated with what was found, which is smaller.
 """
 
-import math
-
 import numpy as np
 import oracles
 import pandas as pd
@@ -41,13 +39,6 @@ CASES = pytest.mark.parametrize(("kind", "snr_db"), TORCH_PESQ)
 @pytest.fixture(scope="module")
 def clean() -> np.ndarray:
     return speech_like()
-
-
-def test_pesq_of_equal_signals_is_the_published_mapping_of_its_best_raw_score(clean):
-    """A raw score of 4.5 through P.862.1 (narrow band) and P.862.2 (wide band)."""
-    scores = quality((clean, clean))
-    assert scores["pesq_nb"] == pytest.approx(0.999 + 4 / (1 + math.exp(-1.4945 * 4.5 + 4.6607)), abs=1e-5)
-    assert scores["pesq_wb"] == pytest.approx(0.999 + 4 / (1 + math.exp(-1.3669 * 4.5 + 3.8224)), abs=1e-5)
 
 
 @CASES
@@ -98,7 +89,7 @@ def test_95_percent_intervals_cover():
     rng, hits, repetitions = np.random.default_rng(0), 0, 1000
     for _ in range(repetitions):
         correct = (rng.random(len(SPEAKERS)) < rng.beta(4, 1, size=24)[SPEAKERS]).astype(float)
-        _, low, high = interval(pd.Series(correct), pd.Series(SPEAKERS), pd.Series(np.zeros(len(SPEAKERS))))
+        _, low, high, _ = interval(pd.Series(correct), pd.Series(SPEAKERS), pd.Series(np.zeros(len(SPEAKERS))))
         hits += low <= 0.8 <= high
     assert 0.925 < hits / repetitions < 0.975
 
@@ -115,6 +106,6 @@ def test_intervals_of_several_seeds_cover_both(of_speakers, of_seeds):
     for _ in range(repetitions):
         shifts = rng.normal(scale=of_speakers, size=24)[speakers] + rng.normal(scale=of_seeds, size=5)[seeds]
         values = 0.8 + shifts + rng.normal(scale=0.1, size=len(speakers))
-        _, low, high = interval(pd.Series(values), pd.Series(speakers), pd.Series(seeds))
+        _, low, high, _ = interval(pd.Series(values), pd.Series(speakers), pd.Series(seeds))
         hits += low <= 0.8 <= high
     assert hits / repetitions > 0.915
