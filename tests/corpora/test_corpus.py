@@ -51,6 +51,15 @@ def test_the_doctor_counts(corpus_root, noise_root):
     assert str(speech.facts.valid["hours"]) in str(speech) and not noise.warnings
 
 
+def test_a_noise_may_begin_with_silence_which_speech_may_not(corpus_root, noise_root):
+    late = np.pad(0.1 * np.random.default_rng(0).normal(size=16_000), (32_000, 0))
+    soundfile.write(noise_root / "noise_train/Door_1.wav", late, 16_000)
+    soundfile.write(next(corpus_root.rglob("*.wav")), late, 16_000)
+    (speech,), (noise,) = examine(corpus_root), examine(noise_root)
+    assert not noise.warnings
+    assert any("silent for the first 2.00 s" in line for line in speech.warnings)
+
+
 def test_the_doctor_examines_what_a_profile_is_trained_on(profile, corpus_root):
     assert [len(found.warnings) for found in examine_profile(load_config(profile))] == [0, 0]
     with pytest.raises(CorpusError, match="no noise of type"):
