@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,10 +36,10 @@ class EmbeddedCorpus(Parameters):
     recorded: bool = True  # under the recording conditions that follow; False: as the synthesiser speaks
     recording_seconds: NonNegativeFloat = 3.0  # of each recording, in which the command begins at a random moment
     unsteadiness: NonNegativeFloat = 0.025  # of pitch and tempo, a standard deviation; five times that of the level
-    microphone_db: NonNegativeFloat = 5.0  # standard deviation of the frequency response from octave to octave
-    reverberation_seconds: Range = (0.1, 0.7)  # until the sound in the room has fallen by 60 dB
-    direct_db: Range = (0.0, 18.0)  # energy of the direct sound above that of the room: the talker's distance
-    floor_db: Range = (15.0, 50.0)  # level of speech above the noise of room and microphone
+    microphone_db: NonNegativeFloat = 3.0  # standard deviation of the frequency response from octave to octave
+    reverberation_seconds: Range = (0.1, 0.5)  # until the sound in the room has fallen by 60 dB
+    direct_db: Range = (6.0, 18.0)  # energy of the direct sound above that of the room: the talker's distance
+    floor_db: Range = (20.0, 50.0)  # level of speech above the noise of room and microphone
     noise_files: PerNoise = Field({"train": 12, "test": 5})  # of each type
     noise_seconds: PositiveFloat = 20.0  # length of a noise file
     seed: NonNegativeInt = 0
@@ -111,6 +112,7 @@ class Config(Parameters):
     strategies: Suppress[several(StrategyName)] = Field(tuple(STRATEGIES), exclude=True)
     alphas: Suppress[several(Share)] = Field((0.0, 0.1, 0.5, 0.9), exclude=True)
     seeds: Suppress[several(NonNegativeInt)] = Field((0,), exclude=True)
+    per_strategy: Suppress[dict[StrategyName, dict[str, Any]]] = Field({}, exclude=True)  # values of its own
     variant: Suppress[str] = Field("", exclude=True)
     plain_steps: Suppress[PositiveInt | None] = Field(None, exclude=True)  # the profile's own; None: as `steps`
     _given: dict[str, Any]  # before what the strategy ignores was reset; another may not ignore it
@@ -164,16 +166,19 @@ class Config(Parameters):
         return device
 
     def replace(self, **changes: Any) -> "Config":
-        """A copy with other values, checked."""
-        return Config(**(self._given | changes))
+        """A copy with other values, checked; they also replace those of `per_strategy`."""
+        left = {row: {name: own[name] for name in own.keys() - changes} for row, own in self.per_strategy.items()}
+        return Config(**(self._given | {"per_strategy": left} | changes))
 
     @model_validator(mode="before")
     @classmethod
-    def _reset_what_the_strategy_ignores(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Reset parameters that the strategy ignores, so that they do not make a second run of the same numbers."""
-        row = STRATEGIES.get(str(values.get("strategy", "jt")))
+    def _set_what_the_strategy_does(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Set the strategy's own values, and reset parameters that it ignores: they make no second run of the same."""
+        row, own = STRATEGIES.get(str(values.get("strategy", "jt"))), values.get("per_strategy", {})
+        with suppress(AttributeError, TypeError):  # no tables; refused later, as what is no strategy or no init
+            values = values | own.get(values.get("strategy", "jt"), {})
         if row is None or values.get("init", "scratch") not in INITS:
-            return values  # refused later
+            return values
         reset: dict[str, Any] = {} if row.alpha is None else {"alpha": row.alpha}
         if not row.pretrained:
             reset["init"] = "scratch"

@@ -14,6 +14,7 @@ from jointlib.config.values import ConfigError, unknown
 
 PROFILES = {file.stem: file for file in sorted(Path(__file__).parent.glob("*.yaml"))}
 _NOT_IN_VARIANT = {"strategy", "alpha", "seed", *(name for name, entry in Config.model_fields.items() if entry.exclude)}
+_ALL = {"strategy": "jt", "per_strategy": {}}  # JT ignores no parameter
 
 
 def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
@@ -23,15 +24,16 @@ def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
     """
     values = _read_profile(profile) | {"profile": Path(profile).stem}
     try:
-        Config(**values)
+        base = Config(**values)
+        own = {name for row in base.per_strategy for name in base.per_strategy[row] if base.replace(strategy=row)}
     except ConfigError as error:
         raise ConfigError(f"profile {profile}: {error}") from None
     overrides = _own_corpus(overrides)
-    given = Config(**(values | overrides))
-    plain, changed = (Config(**(values | others | {"strategy": "jt"})) for others in ({}, overrides))  # ignores nothing
+    plain, changed = (Config(**(values | others | _ALL)) for others in ({}, overrides))
     differing = {name: getattr(changed, name) for name in sorted(set(overrides) - _NOT_IN_VARIANT)}
-    parts = [f"{name}={_as_name(value)}" for name, value in differing.items() if value != getattr(plain, name)]
-    return given.replace(variant=",".join(parts), plain_steps=plain.steps)
+    new = {name: value for name, value in differing.items() if value != getattr(plain, name) or name in own}
+    variant = ",".join(f"{name}={_as_name(value)}" for name, value in new.items())
+    return base.replace(**overrides, variant=variant, plain_steps=plain.steps)
 
 
 def _as_name(value: Any) -> str:

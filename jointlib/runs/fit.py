@@ -19,19 +19,10 @@ from jointlib.config import Config, identity, parent_of
 from jointlib.corpora.batches import Data, load_data
 from jointlib.fast.cpu import fast_cpu, keep_freed_memory
 from jointlib.runs.evaluate import evaluate, summarise
-from jointlib.runs.folder import (
-    CHECKPOINT,
-    check_place,
-    environment,
-    finished,
-    read_weights,
-    run_folder,
-    title,
-    trained_before,
-)
+from jointlib.runs.folder import check_place, environment, finished, read_weights, run_folder, title, trained_before
 from jointlib.runs.run import build_network, load_run
 from jointlib.strategies import freeze, parents
-from jointlib.support.checkpoint import Checkpoint
+from jointlib.support.checkpoint import CHECKPOINT, Checkpoint
 from jointlib.support.files import locked, read_json, write_atomically, write_csv, write_json
 from jointlib.support.progress import Progress
 from jointlib.support.ranks import is_first, on_first, parallel, processes

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from jointlib.config import CHECKOUT, Config, ConfigError, identity
 from jointlib.strategies import STRATEGIES
+from jointlib.support.checkpoint import CHECKPOINT
 from jointlib.support.files import UnusableFile, read_json
 
-FILES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "per_passage.csv")
-FILES = (*FILES, "weights.safetensors")
-CHECKPOINT = "checkpoint.pt"  # in a partial folder
+SCORES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "per_passage.csv")
+FILES = (*SCORES, "weights.safetensors")
 OF_THE_TEST = {"snr_db_test", "noise_types_test"}  # parameters that no training depends on
 _PACKAGES = ("torch", "torchaudio", "numpy", "pandas", "pesq", "pystoi", "soundfile")
 
@@ -140,14 +140,15 @@ def read_weights(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def list_runs(results: Path | str) -> pd.DataFrame:
-    """The finished runs below a profile's results folder: folder, strategy, alpha, seed, variant, and their `cost`.
+    """The finished runs below a profile's results folder, with or without their weights: folder, strategy, alpha, seed,
+    variant, and their `cost`.
 
     UnusableFile: a run lacks a file, or its folder does not have its name, such as a copy that would count twice.
     """
     names, rows = ["strategy", "alpha", "seed", "variant"], []
     for folder in sorted(path for path in Path(results, "runs").glob("*") if path.suffix != ".partial"):
-        missing = [name for name in FILES if not (folder / name).is_file()]
-        if len(missing) == len(FILES):
+        missing = [name for name in SCORES if not (folder / name).is_file()]
+        if len(missing) == len(SCORES):
             continue  # somebody's own folder
         if missing:
             raise UnusableFile(f"{folder}: a run that lacks {', '.join(missing)}; move it away, or copy it again")

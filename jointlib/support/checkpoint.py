@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from jointlib.support.files import UnusableFile, write_atomically
 from jointlib.support.ranks import is_first
 
+CHECKPOINT = "checkpoint.pt"  # in a partial folder
 State = dict[str, Tensor]
 History = list[dict[str, Any]]
 

@@ -185,3 +185,34 @@ def test_where_a_run_is_made_does_not_make_it_another():
     assert identity(load_config("smoke")) == identity(load_config("smoke", device="cpu", results="elsewhere"))
     assert identity(load_config("smoke")) != identity(load_config("smoke", learning_rate=0.5))
     assert identity(Config(**identity(load_config("smoke")), profile="x")) == identity(load_config("smoke"))
+
+
+def test_a_profile_gives_a_strategy_values_of_its_own(tmp_path):
+    profile = tmp_path / "mine.yaml"
+    profile.write_text(
+        "base: smoke\nper_strategy: {jt: {learning_rate: 3.0e-4}, bn: {learning_rate: 5.0e-4, steps: 4}}"
+    )
+    base = load_config(profile)
+    assert base.learning_rate == load_config(profile, strategy="jt").learning_rate == 3e-4
+    assert load_config(profile, strategy="bn").own_steps == 4
+    assert base.replace(strategy="bn_mix").learning_rate == load_config("smoke").learning_rate
+    rates = {
+        name.split("_")[0]: cell.learning_rate for name, cell in grid(base.replace(strategies=["jt", "bn"])).items()
+    }
+    assert rates == {"jt": 3e-4, "bn": 5e-4, "classifier": load_config("smoke").learning_rate}
+
+
+def test_what_is_overridden_replaces_a_strategys_own_values(tmp_path):
+    profile = tmp_path / "mine.yaml"
+    profile.write_text("base: smoke\nlearning_rate: 1.0e-3\nper_strategy: {bn: {learning_rate: 5.0e-4, steps: 4}}")
+    changed = load_config(profile, learning_rate=1e-3, strategy="bn")
+    assert (changed.learning_rate, changed.own_steps, changed.variant) == (1e-3, 4, "learning_rate=0.001")
+    assert changed.replace(seed=1).learning_rate == 1e-3
+
+
+@pytest.mark.parametrize("own", ["{jtt: {steps: 4}}", "{bn: {step: 4}}", "{jt: 4}", "jt"])
+def test_a_strategys_own_values_are_checked(tmp_path, own):
+    profile = tmp_path / "mine.yaml"
+    profile.write_text(f"base: smoke\nper_strategy: {own}")
+    with pytest.raises(ConfigError, match=r"per_strategy|unknown parameter 'step'"):
+        load_config(profile)
