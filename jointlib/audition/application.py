@@ -18,7 +18,7 @@ from jointlib.config import Config
 from jointlib.corpora.batches import load_data
 from jointlib.corpora.contaminate import mix
 from jointlib.metrics import quality
-from jointlib.runs.folder import titled_runs
+from jointlib.runs.folder import own_or_shipped, titled_runs
 
 Enhancers = Mapping[str, sounds.Enhancer]  # by name
 STRENGTHS = [step / 20 for step in range(21)]  # at which the sound is classified
@@ -42,7 +42,7 @@ class Audition(Application):
         self._make_controls(titles, others or {})
         names = (run_a, run_b, f"classifier_clean_seed{config.seed}")
         for control, name in zip((*self.runs.values(), self.listener), names, strict=True):
-            if (folder := config.folder / "runs" / name) in titles.values():
+            if (folder := own_or_shipped(config, name)) in titles.values():
                 control.value = folder
             elif name and not any(str(folder) in problem for problem in problems):
                 problems.append(f"{folder} is not a finished run; train it with make reproduce, or choose another.")

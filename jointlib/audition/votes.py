@@ -15,6 +15,7 @@ from jointlib.audition import sounds
 from jointlib.audition.widgets import Application, Player, box, card, html
 from jointlib.config import Config
 from jointlib.corpora.batches import load_data
+from jointlib.runs.folder import own_or_shipped
 
 QUESTIONS = {"preference": "Which sounds better?", "abx": "Which of the two is X?"}  # by kind of vote
 SERIES = ("voter", "kind", "seed", "trials", "run_a", "run_b")  # identify a series of trials
@@ -75,7 +76,7 @@ class BlindVote(Application):
             raise sounds.SoundError(f"{kind!r} is no kind of vote; there are {' and '.join(QUESTIONS)}.")
         self.data, self.file = load_data(config), config.summary / "votes.csv"
         self.trials = draw_trials(self.data.plan("test"), count, seed)
-        folders = {"A": config.folder / "runs" / run_a, "B": config.folder / "runs" / run_b}
+        folders = {"A": own_or_shipped(config, run_a), "B": own_or_shipped(config, run_b)}
         self.runs = {lane: sounds.open_run(folder, config.torch_device) for lane, folder in folders.items()}
         self.series = dict(zip(SERIES, (str(voter), kind, seed, count, run_a, run_b), strict=True))
         self.name = Text(str(voter), description="Name", continuous_update=False)

@@ -114,7 +114,6 @@ class Config(Parameters):
     seeds: Suppress[several(NonNegativeInt)] = Field((0,), exclude=True)
     per_strategy: Suppress[dict[StrategyName, dict[str, Any]]] = Field({}, exclude=True)  # values of its own
     variant: Suppress[str] = Field("", exclude=True)
-    plain_steps: Suppress[PositiveInt | None] = Field(None, exclude=True)  # the profile's own; None: as `steps`
     _given: dict[str, Any]  # before what the strategy ignores was reset; another may not ignore it
 
     def __init__(self, **values: Any):
@@ -191,12 +190,10 @@ class Config(Parameters):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Config":
-        """The front-ends check the same when they are built, which is after hours of the runs that they start from."""
-        (window, hop), chunk, stride = self.mask_filters, self.frontend_chunk, 2**self.frontend_layers
+        """A front-end checks its sizes when it is built, which may be hours after the runs that it starts from."""
+        (window, hop), stride = self.mask_filters, 2**self.frontend_layers
         if window % (2 * hop):
             raise ValueError(f"mask_filters={self.mask_filters}: the hop must divide half the window")
-        if chunk is not None and chunk % stride:
-            raise ValueError(f"frontend_chunk={chunk}: must be a multiple of {stride}, 2 ** frontend_layers")
         if self.clip_samples <= stride:  # batch norm fails in a batch of one clip
             given = f"clip_seconds={self.clip_seconds:g}, frontend_layers={self.frontend_layers}"
             raise ValueError(f"{given}: the bottleneck has one frame; a clip must be over {stride} samples at 16 kHz")
@@ -218,9 +215,8 @@ def parent_of(config: Config, strategy: str) -> Config:
     """The run that one of this run's parts is taken from: another strategy, from scratch, its share of the steps."""
     made_of, shares = (len(trainings(*row)) for row in ((config.strategy, config.init), (strategy, "scratch")))
     steps = config.steps if shares == made_of else max(1, config.steps // made_of) * shares
-    parts = [part for part in config.variant.split(",") if part.partition("=")[0] not in ("", "init", "steps")]
-    if steps != (config.plain_steps or config.steps):
-        parts.append(f"steps={steps}")
+    parts = [part for part in config.variant.split(",") if part and not part.startswith(("init=", "steps="))]
+    parts += [f"steps={steps}"] if steps != config.steps or "steps=" in config.variant else []
     return config.replace(strategy=strategy, init="scratch", steps=steps, variant=",".join(sorted(parts)))
 
 

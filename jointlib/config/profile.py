@@ -31,9 +31,10 @@ def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
     overrides = _own_corpus(overrides)
     plain, changed = (Config(**(values | others | _ALL)) for others in ({}, overrides))
     differing = {name: getattr(changed, name) for name in sorted(set(overrides) - _NOT_IN_VARIANT)}
-    new = {name: value for name, value in differing.items() if value != getattr(plain, name) or name in own}
+    # Steps are named even where they are the profile's own: they may be the share of a longer run's parent
+    new = {name: value for name, value in differing.items() if value != getattr(plain, name) or name in {*own, "steps"}}
     variant = ",".join(f"{name}={_as_name(value)}" for name, value in new.items())
-    return base.replace(**overrides, variant=variant, plain_steps=plain.steps)
+    return base.replace(**overrides, variant=variant)
 
 
 def _as_name(value: Any) -> str:

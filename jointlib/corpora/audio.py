@@ -1,7 +1,6 @@
 """Audio files to waveforms: read, averaged over channels, resampled."""
 
 import io
-import math
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,9 +57,6 @@ def resample(wave: Tensor, sample_rate: int, new_rate: int = SAMPLE_RATE) -> Ten
     """Resample (..., T) from `sample_rate` to `new_rate` Hz: (..., ceil(T * new_rate / sample_rate)).
 
     A windowed sinc of 64 zero crossings: exact to -90 dB up to 0.85 of the lower Nyquist frequency, and 90 dB down from
-    1.02 of it on. torchaudio's default of 6 has an error of -24 dB at 0.8 of it, and lets -7 dB through at 1.02. Rates
-    such as 44,099 Hz, for which torchaudio would need gigabytes of filters, are rounded to 10 Hz.
+    1.02 of it on. torchaudio's default of 6 has an error of -24 dB at 0.8 of it, and lets -7 dB through at 1.02.
     """
-    if sample_rate * new_rate >= 10_000_000 * math.gcd(sample_rate, new_rate) ** 2:
-        sample_rate, new_rate = round(sample_rate, -1), round(new_rate, -1)
     return AF.resample(wave, sample_rate, new_rate, resampling_method="sinc_interp_kaiser", **_SINC)

@@ -130,6 +130,5 @@ def remark(per_utterance: pd.DataFrame) -> str:
         return ""
     accuracy, share = per_utterance.correct.mean(), per_utterance.intent.value_counts(normalize=True).iloc[0]
     guessing = f"always guessing the most frequent intent would be right in {share:.3f}"
-    # one-sided, at 5 %, against the share of the most frequent intent
     test = binomtest(int(per_utterance.correct.sum()), len(per_utterance), share, alternative="greater")
     return "" if test.pvalue < 0.05 else f"no better than guessing: right in {accuracy:.3f}; {guessing}"

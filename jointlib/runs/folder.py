@@ -21,6 +21,7 @@ from jointlib.support.files import UnusableFile, read_json
 
 SCORES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "per_passage.csv")
 FILES = (*SCORES, "weights.safetensors")
+SHIPPED = CHECKOUT / "results/reference/quick/runs"  # trained models that come with the repository
 OF_THE_TEST = {"snr_db_test", "noise_types_test"}  # parameters that no training depends on
 _PACKAGES = ("torch", "torchaudio", "numpy", "pandas", "pesq", "pystoi", "soundfile")
 
@@ -140,8 +141,7 @@ def read_weights(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def list_runs(results: Path | str) -> pd.DataFrame:
-    """The finished runs below a profile's results folder, with or without their weights: folder, strategy, alpha, seed,
-    variant, and their `cost`.
+    """The finished runs in a profile's folder, weights or not: folder, strategy, alpha, seed, variant, and `cost`.
 
     UnusableFile: a run lacks a file, or its folder does not have its name, such as a copy that would count twice.
     """
@@ -167,18 +167,27 @@ def cost(folder: Path) -> dict[str, float]:
     return summed | {"parameters": values["parameters"]}
 
 
+def own_or_shipped(config: Config, name: str) -> Path:
+    """The folder of a run of a profile; of quick, as long as there is none of this name, that of the shipped one."""
+    own, shipped = config.folder / "runs" / name, SHIPPED / name
+    return shipped if config.profile == "quick" and finished(shipped) and not finished(own) else own
+
+
 def titled_runs(results: Path | str) -> tuple[dict[str, Path], list[str]]:
-    """The finished runs of every profile below a results folder, by title: ``JT, α = 0.5, seed 0 · quick``; and why
-    some cannot be used, such as those of another version of jointlib."""
+    """The finished runs of every profile below a results folder, by title: ``JT, α = 0.5, seed 0 · quick``, and those
+    that are shipped; and why some cannot be used, such as those of another version of jointlib."""
     titles, problems = {}, []
-    for folder in sorted(filter(finished, Path(results).glob("*/runs/*"))):
+    for folder in sorted(filter(finished, [*Path(results).glob("*/runs/*"), *SHIPPED.glob("*")])):
         try:
             config, _ = read_config(folder)
         except UnusableFile as error:
             problems.append(str(error))
         else:
-            copied = "" if folder.name == config.run_name else folder.name  # beside the run that it is a copy of
-            place = " · ".join(filter(None, [folder.parents[1].name, config.variant, copied]))
+            where = "shipped" if folder.parent == SHIPPED else folder.parents[1].name
+            rest = folder.name.removeprefix(config.replace(variant="").run_name).strip(
+                "_"
+            )  # its variant, or a copy's name
+            place = f"{where} · {rest}" if rest else where
             titles[f"{title(config.strategy, config.alpha)}, seed {config.seed} · {place}"] = folder
     return titles, problems
 

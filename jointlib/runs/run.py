@@ -16,7 +16,7 @@ from jointlib.config import Config
 from jointlib.corpora.audio import resample
 from jointlib.corpora.contaminate import LEVEL_DB
 from jointlib.fast.cpu import fast_cpu
-from jointlib.runs.folder import FILES, finished, read_config, read_weights
+from jointlib.runs.folder import FILES, SHIPPED, finished, read_config, read_weights
 from jointlib.strategies import JointOutput
 
 Wave = np.ndarray | Tensor
@@ -117,8 +117,7 @@ class Run:
 
         Returns: enhanced (T,) and probabilities (classes,), float32, as numpy arrays if `wave` is one, else as tensors
         on the CPU; None for a part that the run does not have. Silence has no intent: its probabilities are NaN.
-        Raises ValueError: a shape, type, rate or strength that cannot be. FloatingPointError: the input or the output
-        is not finite.
+        Raises ValueError: a shape, type, rate or strength that cannot be. FloatingPointError: a value is not finite.
         """
         given = mono(wave)
         if not (len(given) and 100 <= sample_rate <= 1_000_000 and 0 <= strength <= 1):
@@ -185,14 +184,16 @@ class Run:
 def load_run(folder: Path | str, device: str | torch.device = "cpu", fast: bool = True) -> Run:
     """Load a finished run: ``load_run("results/quick/runs/jt_alpha0.5_seed0").process(wave, sample_rate)``.
 
+    The name of a strategy alone, such as ``"protected"``, stands for the model of it that comes with the repository.
     FileNotFoundError: no finished run there. UnusableFile names the file that cannot be used; nothing is ever executed.
     RuntimeError: there is no such device. `fast`: with the layers of `fast_cpu` where the device is a CPU.
     """
     folder = Path(folder)
+    if not finished(folder) and len(folder.parts) == 1:
+        folder = next(SHIPPED.glob(f"{folder}_*seed0"), folder)
     if not finished(folder):
         missing = ", ".join(name for name in FILES if not (folder / name).is_file())
-        where = "finished runs lie in results/PROFILE/runs"
-        raise FileNotFoundError(f"{folder}: not a finished run, it lacks {missing}; {where}")
+        raise FileNotFoundError(f"{folder}: not a finished run, it lacks {missing}; those lie in results/PROFILE/runs")
     config, intents = read_config(folder)
     config = config.replace(device=str(device))
     with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced
