@@ -11,7 +11,7 @@ from joblib import cpu_count
 from matplotlib.axes import Axes
 
 from benchmarks import enhancement, roofline, step
-from benchmarks.reference import TARGET, write_between
+from benchmarks.pages import TARGET, write_between
 from jointlib.config import CHECKOUT
 from jointlib.findings.figures import use_style
 from jointlib.support.files import write_json

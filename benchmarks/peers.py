@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.enhancers import PEERS, installed_peers
-from benchmarks.reference import PAGE, TARGET, fill
+from benchmarks.pages import TARGET, fill_all
 from jointlib import SAMPLE_RATE
 from jointlib.audition.sounds import Enhancer
 from jointlib.config import Config, load_config
@@ -148,4 +148,4 @@ if __name__ == "__main__":
     versions = {package: metadata.version(package) for package in there}
     write_json(TARGET / "peers.json", {"profile": profile.profile, "peers": versions, **environment(profile)})
     write_atomically(TARGET / "peers.md", f"{shown(measured)}\n".encode())
-    fill(PAGE)
+    fill_all()

@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from benchmarks.reference import TARGET, recorded
+from benchmarks.pages import TARGET
+from benchmarks.reference import recorded
 from jointlib.config import ROOT, load_config
 from jointlib.runs.fit import fit
 from jointlib.runs.folder import list_runs, read_config, title

@@ -1,55 +1,32 @@
-"""``python -m benchmarks.reference beyond``: record a profile's results in results/reference, shown in docs/results.md.
+"""``python -m benchmarks.reference PROFILE ...``: record profiles in results/reference, shown in docs/results.md.
 
-The profile must have been run, notebooks too (make reproduce PROFILE=beyond). beyond is the main record; every other
-profile has a folder of its own below it.
+results/reference is a results folder like any other, but that its runs have scores and no weights, except for the
+shipped models of quick. What results/PROFILE has and the record lacks is copied; then notebooks 4, 5 and 7 write tables
+and figures from the record. So runs add up over time and machines, and whoever has a clone can rebuild all from them.
 """
 
-import json
-import re
 import shutil
 import sys
-from pathlib import Path
 
 import pandas as pd
+import papermill
 
-from jointlib.config import CHECKOUT, Config, load_config
+from benchmarks.pages import TARGET, fill_all
+from jointlib.config import CHECKOUT, load_config
 from jointlib.findings.comparisons import BEST, NOISY, Cell, compare_cells, difference, shown
 from jointlib.findings.scores import read_passages, read_scores
-from jointlib.runs.folder import list_runs, title
+from jointlib.runs.folder import FILES, SCORES, SHIPPED, list_runs, title
 from jointlib.strategies import STRATEGIES, Classifier
-from jointlib.support.files import write_atomically, write_csv
+from jointlib.support.files import read_json, write_atomically, write_csv
 
-TARGET = CHECKOUT / "results/reference"
-PAGE = CHECKOUT / "docs/results.md"
-MAIN = "beyond"
-
-
-def write_between(page: Path, name: str, text: str) -> None:
-    """Replace what a Markdown file holds between ``<!-- NAME -->`` and ``<!-- end -->``; ValueError: there is none."""
-    found = rf"<!-- {re.escape(name)} -->.*?<!-- end -->"
-    shown = f"<!-- {name} -->\n\n{text.strip()}\n\n<!-- end -->"
-    written, places = re.subn(found, lambda _match: shown, page.read_text(), flags=re.S)
-    if not places:
-        raise ValueError(f"{page}: there is no <!-- {name} --> ... <!-- end --> to write between")
-    write_atomically(page, written.encode())
-
-
-def fill(page: Path) -> None:
-    """Show in a page every file of the record that it asks for: ``<!-- overview.md -->`` ... ``<!-- end -->``."""
-    for name in wanted(page):
-        write_between(page, name, (TARGET / name).read_text())
-
-
-def wanted(page: Path) -> list[str]:
-    """The files of the record that a page shows."""
-    return re.findall(r"<!-- (\S+\.md) -->", page.read_text())
+NOTEBOOKS = ("04_tables", "05_figures", "07_beyond_the_paper")
 
 
 def recorded(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs of `list_runs`, with commit, machine and versions for their folders."""
     rows = []
     for run in runs.to_dict("records"):
-        record = json.loads((run.pop("folder") / "record.json").read_text())
+        record = read_json(run.pop("folder") / "record.json")
         kept = ("seconds_since_last_start", "commit", "device", "threads", "platform", "python")
         rows.append(run | {name: record[name] for name in kept} | {"torch": record["versions"]["torch"]})
     return pd.DataFrame(rows)
@@ -91,23 +68,34 @@ def pairs_of_interest(scores: pd.DataFrame) -> list[tuple[str, Cell, Cell]]:
     return pairs + [("correct", cell, rival) for cell in joint for rival in rivals]
 
 
-def write_reference(config: Config, target: Path) -> None:
-    """Record a profile's tables and figures, made by notebooks 4, 5 and 7, and what its runs were made with."""
-    target.mkdir(parents=True, exist_ok=True)
-    figures = (config.summary / "figures").glob("*.png" if target == TARGET else "trade_off.png")
-    for file in [*(config.summary / "tables").glob("*.*"), *figures]:
-        shutil.copy(file, target)
-    write_csv(target / "runs.csv", recorded(list_runs(config.folder).query("variant == @config.variant")))
-    scores = read_scores(config)
-    write_csv(target / "comparisons.csv", compare_cells(scores, pairs_of_interest(scores)))
+def copy_runs(profile: str) -> None:
+    """Copy the scores of a profile's finished runs that the record lacks; numbers with six digits."""
+    for folder in list_runs(load_config(profile).folder).folder:
+        target = TARGET / profile / "runs" / folder.name
+        if not target.exists():
+            target.mkdir(parents=True)
+            for name in FILES if target.parent == SHIPPED else SCORES:
+                if name.endswith(".csv"):
+                    table = pd.read_csv(folder / name, dtype={"speaker": str}, keep_default_na=False)
+                    table.to_csv(target / name, index=False, float_format="%.6g", lineterminator="\n")
+                else:
+                    shutil.copyfile(folder / name, target / name)
+
+
+def write_tables(profile: str) -> None:
+    """Have the notebooks write a recorded profile's tables and figures, and add those that no notebook has."""
+    config = load_config(profile, results=str(TARGET))
+    for name in NOTEBOOKS:
+        parameters = {"PROFILE": profile, "RESULTS": str(TARGET)}
+        papermill.execute_notebook(CHECKOUT / f"notebooks/{name}.ipynb", None, parameters, kernel_name="python3")
+    scores, tables = read_scores(config), config.folder / "tables"
+    write_csv(tables / "comparisons.csv", compare_cells(scores, pairs_of_interest(scores)))
     table = joining(scores, read_passages(config))
-    write_atomically(target / "joining.md", (table.to_markdown(index=False) + "\n").encode())
-    for file in target.glob("*.md"):
-        if file.relative_to(TARGET).as_posix() not in wanted(PAGE):
-            file.unlink()  # the record is what is shown
+    write_atomically(tables / "joining.md", (table.to_markdown(index=False) + "\n").encode())
 
 
 if __name__ == "__main__":
-    chosen = load_config(sys.argv[1])
-    write_reference(chosen, TARGET if chosen.profile == MAIN else TARGET / chosen.profile)
-    fill(PAGE)
+    for recorded_profile in sys.argv[1:]:
+        copy_runs(recorded_profile)
+        write_tables(recorded_profile)
+    fill_all()

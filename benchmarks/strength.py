@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.reference import TARGET
+from benchmarks.pages import TARGET
 from jointlib.config import Config, load_config
 from jointlib.corpora.audio import is_audio, read_audio, resample
 from jointlib.corpora.batches import load_data

@@ -4,8 +4,10 @@ import pandas as pd
 import pytest
 from invented import invented_scores
 
+from benchmarks import pages
+from benchmarks.pages import PAGES, filled
 from benchmarks.rates import ranked
-from benchmarks.reference import joining, wanted, write_between
+from benchmarks.reference import joining
 
 
 def test_what_joining_buys_and_costs():
@@ -23,14 +25,22 @@ def test_what_joining_buys_and_costs():
     assert jt["SI-SDR, over the noisy input"] == "–"  # was not measured
 
 
-def test_a_page_shows_the_record_between_its_marks(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- a/table.md -->\n\nold\n\n<!-- end -->\nafter\n")
-    assert wanted(page) == ["a/table.md"]
-    write_between(page, "a/table.md", "| new |\n")
-    assert page.read_text() == "before\n<!-- a/table.md -->\n\n| new |\n\n<!-- end -->\nafter\n"
-    with pytest.raises(ValueError, match="nowhere"):
-        write_between(page, "nowhere.md", "")
+def test_pages_show_what_is_recorded():
+    """No number of README, documents and notebooks that names its source is out of date."""
+    stale = [page.name for page in PAGES if filled(page.read_text()) != page.read_text()]
+    assert not stale, "python -m benchmarks.pages fills them in"
+
+
+def test_a_page_asks_for_means_intervals_and_differences(monkeypatch):
+    scores = invented_scores({"protected": 0.9, "jt": 0.8}, {"protected": 1.9, "jt": 1.1})
+    monkeypatch.setattr(pages, "scores", lambda profile, passages: scores)
+    asked = ("beyond protected correct", "beyond jt:0.5 pesq_wb 95%", "beyond protected-jt pesq_wb")
+    mean, of_jt, gap = filled("\n".join(f"0.1 [0, 2]<!--{key}-->" for key in asked)).splitlines()
+    assert float(mean.partition("<")[0]) == pytest.approx(0.9, abs=0.02)
+    assert float(of_jt.partition(" [")[0]) == pytest.approx(1.1, abs=0.02) and "]<!--" in of_jt
+    assert gap.startswith("+0.8")
+    with pytest.raises(ValueError, match="was not run"):
+        filled("1<!--beyond bn correct-->")
 
 
 def test_rates_are_ranked_by_validation_over_the_seeds_that_all_have():

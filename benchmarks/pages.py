@@ -1,0 +1,87 @@
+"""``python -m benchmarks.pages``: put what results/reference holds into README, documents and notebooks.
+
+A page asks for a table, or for a number, behind which an invisible comment says where it comes from:
+
+    <!-- beyond/tables/overview.md --> ... <!-- end -->
+    0.863<!--beyond protected correct-->                     the mean of a column over utterances and seeds
+    0.863 [0.81, 0.91]<!--beyond jt:0.9 stoi 95%-->          with its interval; JT at alpha = 0.9
+    +0.05 [+0.02, +0.08]<!--beyond protected-jt correct-->   the paired difference of two strategies
+    1.90<!--beyond protected pesq_wb_enhanced passages-->    of joined passages of 8 s
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from jointlib.config import CHECKOUT, load_config
+from jointlib.findings.comparisons import Cell, difference, shown, values
+from jointlib.findings.intervals import in_text, interval
+from jointlib.findings.measures import MEASURES
+from jointlib.findings.scores import read_passages, read_scores
+from jointlib.support.files import write_atomically
+
+TARGET = CHECKOUT / "results/reference"
+PAGES = [CHECKOUT / "README.md", *sorted(CHECKOUT.glob("docs/*.md")), *sorted(CHECKOUT.glob("notebooks/*.ipynb"))]
+TABLE = re.compile(r"<!-- (\S+\.md) -->.*?<!-- end -->", re.S)
+NUMBER = re.compile(r"[-+]?[\d.]+(?:e[-+]\d+)?(?: dB)?(?: \[[^\]]*\])?<!--(\w+ [^>]+)-->")
+
+
+@cache
+def scores(profile: str, passages: bool) -> pd.DataFrame:
+    """The recorded scores of a profile, by utterance or by passage."""
+    config = load_config(profile, results=str(TARGET))
+    if not passages:
+        return read_scores(config)
+    table = read_passages(config)
+    return table.assign(path=table.groupby(["strategy", "alpha", "seed"]).cumcount())
+
+
+def cell(text: str) -> Cell:
+    """``jt:0.9`` or ``protected`` as strategy and alpha; a joint strategy alone is meant at 0.5."""
+    strategy, _, alpha = text.partition(":")
+    return strategy, float(alpha) if alpha else 0.5 if strategy in ("jt", "bn", "bn_mix") else None
+
+
+def number(key: str) -> str:
+    """What a comment asks for, as text. ValueError: it was not run."""
+    profile, cells, metric, *others = key.split()
+    table = scores(profile, "passages" in others)
+    metric = metric if metric.startswith("correct") else f"{metric.removesuffix('_enhanced')}_enhanced"
+    first, _, second = cells.partition("-")
+    if second:
+        if (about := difference(table, metric, cell(first), cell(second))) is None:
+            raise ValueError(f"{key}: one of the two was not run")
+        return shown(about, metric)
+    own = values(table, metric, cell(first)).rename("value").reset_index()
+    if own.empty:
+        raise ValueError(f"{key}: was not run")
+    mean, low, high, _ = interval(own.value, own.speaker, own.seed)
+    nothing = float("nan")
+    return in_text(mean, *((low, high) if "95%" in others else (nothing, nothing)), MEASURES[metric].form)
+
+
+def filled(text: str) -> str:
+    """A page's text with the tables and numbers of the record."""
+    text = TABLE.sub(
+        lambda found: f"<!-- {found[1]} -->\n\n{(TARGET / found[1]).read_text().strip()}\n\n<!-- end -->", text
+    )
+    return NUMBER.sub(lambda found: f"{number(found[1])}<!--{found[1]}-->", text)
+
+
+def write_between(page: Path, name: str, text: str) -> None:
+    """Replace what a page holds between ``<!-- NAME -->`` and ``<!-- end -->``."""
+    marks = rf"(<!-- {re.escape(name)} -->).*?(<!-- end -->)"
+    written = re.sub(marks, lambda mark: f"{mark[1]}\n\n{text.strip()}\n\n{mark[2]}", page.read_text(), flags=re.S)
+    write_atomically(page, written.encode())
+
+
+def fill_all() -> None:
+    """Fill every page."""
+    for page in PAGES:
+        write_atomically(page, filled(page.read_text()).encode())
+
+
+if __name__ == "__main__":
+    fill_all()
