@@ -26,7 +26,7 @@ test: .venv/installed
 
 lab: .venv/installed
 	$(BIN)/python .config/serve.py jupyterlab --IdentityProvider.token --config .config/jupyter_server_config.py --notebook-dir . \
-		--LabApp.default_url=/lab/tree/notebooks --ServerApp.ip=127.0.0.1 $(ROOT) $(LAB)
+		--LabApp.default_url=/lab/tree/notebooks/06_audition.ipynb --ServerApp.ip=127.0.0.1 $(ROOT) $(LAB)
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
