@@ -3,7 +3,8 @@
 Protected JT of `quick` enhances its test split, and recordings that it has not met: SPEECH and NOISE are folders of
 audio files, mixed at 0, 5, 10, 15 and 20 dB in turn. In between, the same network trained on seven of the ten types of
 noise enhances the test split with the other three: this chooses `jointlib.OUTSIDE`, without a look at recordings.
-Trains what is missing. Writes strength.csv into results/reference: means over utterances.
+Trains what is missing. Writes into results/reference, as means over utterances, strength.csv, and recordings.csv: the
+same recordings as enhancers of others, trained on far more data, make them (`benchmarks.enhancers`).
 """
 
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.enhancers import installed_peers
 from benchmarks.pages import TARGET
 from jointlib.config import Config, load_config
 from jointlib.corpora.audio import is_audio, read_audio, resample
@@ -68,6 +70,13 @@ def main() -> None:
     }
     tables = [by_strength(load_run(fit(config)), pairs).assign(on=name) for name, (config, pairs) in sets.items()]
     write_csv(TARGET / "strength.csv", pd.concat(tables)[["on", "strength", *MEASURES]])
+    pairs, rows = list(recordings(*map(Path, sys.argv[1:]))), []
+    for name, enhance in {"noisy input": lambda wave: wave, **installed_peers()}.items():
+        rows += [
+            {"enhancer": name, **quality((clean, enhance(noisy)[: len(clean)]), MEASURES)} for clean, noisy in pairs
+        ]
+    means = pd.DataFrame(rows).groupby("enhancer", sort=False)[list(MEASURES)].mean().round(3)
+    write_csv(TARGET / "recordings.csv", means.reset_index())
 
 
 if __name__ == "__main__":
