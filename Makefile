@@ -1,10 +1,12 @@
 # make test, make lab, make page, make bench, and
 # make reproduce [PROFILE=smoke|quick|grid|beyond|remedies|unseen|paper|full|fsc|path/to/profile.yaml]
+# TORCH_INDEX=URL, at the first make: torch and torchaudio, and nothing else, from that package index (README.md).
 PYTHON ?= python3
 PROFILE ?= quick
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 TEST_JOBS ?= 2
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # One thread a process: the grid fills the cores with processes. Threads of numpy and of torch would get in their way.
 export OMP_NUM_THREADS ?= 1
 # Whatever a user's own Jupyter settings say: no other machine gets in, and no page without the token.
@@ -19,7 +21,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 reproduce: .venv/installed
 	$(BIN)/snakemake --profile .config/snakemake/local --cores $(JOBS) --config "profile=$(PROFILE)"
 
-test: .venv/installed
+test: .venv/tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n $(TEST_JOBS)
@@ -38,5 +40,10 @@ page: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is wanted: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url "$(TORCH_INDEX)" torch torchaudio)
+	$(PIP) -e .
+	touch $@
+
+.venv/tested: .venv/installed
+	$(PIP) -e ".[dev]"
 	touch $@

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from jointlib.config import Config
 
@@ -89,14 +91,18 @@ def test_who_may_draw_show_widgets_and_measure():
 
 
 def test_conda_and_pip_users_get_the_same_pinned_set():
+    """Ranges in pyproject.toml, an exact version within each in constraints.txt, neither in environment.yml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {*project["dependencies"], *project["optional-dependencies"]["dev"]}
-    assert all("==" in requirement for requirement in wanted)
+    lines = re.sub(r"^#.*\n", "", (ROOT / "constraints.txt").read_text(), flags=re.M).splitlines()
+    pins = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    assert len(pins) == len(lines)  # no package twice
+    for requirement in map(Requirement, sum(project["optional-dependencies"].values(), project["dependencies"])):
+        bounds = {"=="} if requirement.name in ("torch", "torchaudio") else {">=", "<"}
+        assert {part.operator for part in requirement.specifier} == bounds, requirement
+        assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    listed = next(entry["pip"] for entry in conda if isinstance(entry, dict))
-    assert {entry for entry in listed if not entry.startswith("-")} == wanted
-    constraints = {line.lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    assert {requirement.lower() for requirement in wanted} <= constraints
+    python = project["requires-python"].replace(">=", "python=")
+    assert conda == [python, "pip", {"pip": ["-c constraints.txt", "-e ."]}]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -144,6 +150,14 @@ def test_make_takes_a_profile_with_a_blank():
     plan = ["make", "-n", "-o", ".venv/installed", "-C", str(ROOT), "reproduce", "PROFILE=my corpus/mine.yaml"]
     printed = subprocess.run(plan, capture_output=True, text=True, check=True).stdout
     assert '"profile=my corpus/mine.yaml"' in printed
+
+
+def test_make_asks_the_index_of_torch_for_torch_alone():
+    plan = ["make", "-n", "-W", "constraints.txt", "-C", str(ROOT), ".venv/installed", "TORCH_INDEX=file:///wheels"]
+    printed = subprocess.run(plan, capture_output=True, text=True, check=True).stdout
+    (line,) = [line for line in printed.splitlines() if "file:///wheels" in line]
+    assert line.endswith('-c constraints.txt --no-deps --index-url "file:///wheels" torch torchaudio')
+    assert printed.index(line) < printed.index("-e .")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
