@@ -13,6 +13,7 @@ import papermill
 
 from benchmarks.pages import TARGET, fill_all
 from jointlib.config import CHECKOUT, load_config
+from jointlib.findings.card import write_card
 from jointlib.findings.comparisons import BEST, NOISY, Cell, compare_cells, difference, shown
 from jointlib.findings.scores import read_passages, read_scores
 from jointlib.runs.folder import FILES, SCORES, SHIPPED, list_runs, title
@@ -70,16 +71,19 @@ def pairs_of_interest(scores: pd.DataFrame) -> list[tuple[str, Cell, Cell]]:
 
 def copy_runs(profile: str) -> None:
     """Copy the scores of a profile's finished runs that the record lacks; numbers with six digits."""
-    for folder in list_runs(load_config(profile).folder).folder:
-        target = TARGET / profile / "runs" / folder.name
+    for run in list_runs(load_config(profile).folder).itertuples():
+        target = TARGET / profile / "runs" / run.folder.name
+        shipped = target.parent == SHIPPED and not run.variant
         if not target.exists():
             target.mkdir(parents=True)
-            for name in FILES if target.parent == SHIPPED else SCORES:
+            for name in FILES if shipped else SCORES:
                 if name.endswith(".csv"):
-                    table = pd.read_csv(folder / name, dtype={"speaker": str}, keep_default_na=False)
+                    table = pd.read_csv(run.folder / name, dtype={"speaker": str}, keep_default_na=False)
                     table.to_csv(target / name, index=False, float_format="%.6g", lineterminator="\n")
                 else:
-                    shutil.copyfile(folder / name, target / name)
+                    shutil.copyfile(run.folder / name, target / name)
+            if shipped:
+                write_card(target)
 
 
 def write_tables(profile: str) -> None:
