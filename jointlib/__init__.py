@@ -13,5 +13,5 @@ _HERE = CHECKOUT if (CHECKOUT / "Snakefile").is_file() else "."  # site-packages
 ROOT = Path(os.environ.get("JOINTLIB_HOME") or _HERE).expanduser().resolve()
 SAMPLE_RATE = 16_000  # Hz, of everything inside the library
 SPLITS = ("train", "valid", "test")
-OUTSIDE = 0.8  # strength of the enhancement for sounds unlike a run's corpus: see docs/results.md
+OUTSIDE = 0.9  # strength of the enhancement for sounds unlike a run's corpus: see docs/results.md
 COLUMNS = ("path", "speakerId", "transcription", "action", "object", "location")  # of Fluent Speech Commands' CSVs
