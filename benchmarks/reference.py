@@ -71,9 +71,10 @@ def pairs_of_interest(scores: pd.DataFrame) -> list[tuple[str, Cell, Cell]]:
 
 def copy_runs(profile: str) -> None:
     """Copy the scores of a profile's finished runs that the record lacks; numbers with six digits."""
-    for run in list_runs(load_config(profile).folder).itertuples():
+    config = load_config(profile)
+    for run in list_runs(config.folder).itertuples():
         target = TARGET / profile / "runs" / run.folder.name
-        shipped = target.parent == SHIPPED and not run.variant
+        shipped = target.parent == SHIPPED and run.strategy in config.strategies and not run.variant
         if not target.exists():
             target.mkdir(parents=True)
             for name in FILES if shipped else SCORES:
