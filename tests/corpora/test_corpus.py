@@ -2,7 +2,10 @@
 
 import csv
 import io
+import json
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jointlib import COLUMNS
-from jointlib.config import load_config
+from jointlib.config import CHECKOUT, load_config
 from jointlib.corpora.corpus import NAMES, Corpus, CorpusError, _read_split
 from jointlib.corpora.doctor import examine, examine_profile
 from jointlib.corpora.noises import Noises
@@ -80,6 +83,27 @@ def test_what_a_clip_cuts_is_counted_wherever_a_profile_is_used(profile, corpus_
     write_card(folder)
     assert f"- utterances cut by {cut}0 s\n" in (folder / "card.md").read_text()
     assert Corpus.read(corpus_root).cut(0.6) == ""
+
+
+def test_the_page_on_corpora_lays_out_two_public_ones(tmp_path):
+    """Folders that look like the clones; one order names no drink, and one has no recording."""
+    waveform = np.random.default_rng(0).normal(size=4000)
+    drinks, voices = ["latte"] * 5 + ["mocha "] * 5, ["theo", "lucas", "jackson", "yweweler"]
+    digits = [f"recordings/{digit}_{voice}_{take}.wav" for digit in (0, 9) for voice in voices for take in (0, 31)]
+    orders = [f"data/speech/clean/{number}.wav" for number in range(11)]
+    roots = [tmp_path / f"data/{name}" for name in ("free-spoken-digit-dataset", "speech-to-intent-benchmark")]
+    for file in [roots[0] / name for name in digits] + [roots[1] / name for name in orders]:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(file, waveform := np.roll(waveform, 1), 8000)
+    slots = [{"coffeeDrink": drink} for drink in drinks] + [{"size": "large"}, {"coffeeDrink": "latte"}]
+    (roots[1] / "data/label").mkdir()
+    labels = {f"{number}.wav": {"intent": "orderDrink", "slots": one} for number, one in enumerate(slots)}
+    (roots[1] / "data/label/label.json").write_text(json.dumps(labels))
+    for script in re.findall("<<'END'\n(.*?)\nEND", (CHECKOUT / "data/README.md").read_text(), re.S):
+        subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    (spoken,), (ordered,) = (examine(root) for root in roots)
+    assert spoken.facts.loc[["files", "speakers", "intents"]].T.to_numpy().tolist() == [[8, 2, 2], [4, 1, 2], [4, 1, 2]]
+    assert ordered.facts.loc[["files", "intents"]].T.to_numpy().tolist() == [[6, 2], [2, 2], [2, 2]]
 
 
 # Text as a CSV may hold it: no surrogates (UTF-8 has none), no zero bytes, no line breaks.
