@@ -190,7 +190,7 @@ def load_run(folder: Path | str, device: str | torch.device = "cpu", fast: bool 
     """
     folder = Path(folder)
     if not finished(folder) and len(folder.parts) == 1:
-        folder = next(SHIPPED.glob(f"{folder}_*seed0"), folder)
+        folder = next(filter(finished, sorted(SHIPPED.glob(f"{folder}_*seed0"))), folder)
     if not finished(folder):
         missing = ", ".join(name for name in FILES if not (folder / name).is_file())
         raise FileNotFoundError(f"{folder}: not a finished run, it lacks {missing}; those lie in results/PROFILE/runs")

@@ -25,8 +25,10 @@ def data(tmp_path_factory):
     )
 
 
-def test_they_are_small():
-    assert [folder.name.partition("_seed")[0].removesuffix("_alpha0.5") for folder in FOLDERS] == [
+def test_they_are_small_and_have_names():
+    names = [folder.name.partition("_seed")[0].removesuffix("_alpha0.5") for folder in FOLDERS]
+    assert [load_run(name).folder for name in names] == FOLDERS
+    assert names == [
         "bn", "classifier_clean", "classifier_noisy", "jt", "protected",
     ]  # fmt: skip
     assert sum((folder / "weights.safetensors").stat().st_size for folder in FOLDERS) < 6e6
