@@ -1,5 +1,5 @@
 # make test, make lab, make page, make bench, and
-# make reproduce [PROFILE=smoke|quick|grid|beyond|remedies|unseen|paper|full|fsc|path/to/profile.yaml]
+# make reproduce [PROFILE=smoke|quick|grid|beyond|remedies|unseen|paper|digits|coffee|full|fsc|path/to/profile.yaml]
 # TORCH_INDEX=URL, at the first make: torch and torchaudio, and nothing else, from that package index (README.md).
 PYTHON ?= python3
 PROFILE ?= quick
