@@ -71,9 +71,12 @@ def filled(text: str) -> str:
 
 
 def write_between(page: Path, name: str, text: str) -> None:
-    """Replace what a page holds between ``<!-- NAME -->`` and ``<!-- end -->``."""
+    """Replace what a page holds between ``<!-- NAME -->`` and ``<!-- end -->``; ValueError: it has no such marks."""
     marks = rf"(<!-- {re.escape(name)} -->).*?(<!-- end -->)"
-    written = re.sub(marks, lambda mark: f"{mark[1]}\n\n{text.strip()}\n\n{mark[2]}", page.read_text(), flags=re.S)
+    shown_text = f"\n\n{text.strip()}\n\n"
+    written, places = re.subn(marks, lambda mark: f"{mark[1]}{shown_text}{mark[2]}", page.read_text(), flags=re.S)
+    if not places:
+        raise ValueError(f"{page}: there is no <!-- {name} --> ... <!-- end --> to write between")
     write_atomically(page, written.encode())
 
 

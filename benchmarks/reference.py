@@ -14,11 +14,11 @@ import papermill
 from benchmarks.pages import TARGET, fill_all
 from jointlib.config import CHECKOUT, load_config
 from jointlib.findings.card import write_card
-from jointlib.findings.comparisons import BEST, NOISY, Cell, compare_cells, difference, shown
-from jointlib.findings.scores import read_passages, read_scores
-from jointlib.runs.folder import FILES, SCORES, SHIPPED, list_runs, title
-from jointlib.strategies import STRATEGIES, Classifier
-from jointlib.support.files import read_json, write_atomically, write_csv
+from jointlib.findings.comparisons import BEST, NOISY, Cell, compare_cells
+from jointlib.findings.scores import read_scores
+from jointlib.runs.folder import FILES, SCORES, SHIPPED, list_runs
+from jointlib.strategies import STRATEGIES
+from jointlib.support.files import read_json, write_csv
 
 NOTEBOOKS = ("04_tables", "05_figures", "07_beyond_the_paper")
 
@@ -31,28 +31,6 @@ def recorded(runs: pd.DataFrame) -> pd.DataFrame:
         kept = ("seconds_since_last_start", "commit", "device", "threads", "platform", "python")
         rows.append(run | {name: record[name] for name in kept} | {"torch": record["versions"]["torch"]})
     return pd.DataFrame(rows)
-
-
-def joining(scores: pd.DataFrame, passages: pd.DataFrame) -> pd.DataFrame:
-    """What joining buys and costs: every row of the paper that enhances against the noisy input, against enhancement
-    alone, and against a classifier that was trained on noisy speech, on the same utterances (or passages) and seeds."""
-    longer = passages.assign(path=passages.groupby(["strategy", "alpha", "seed"]).cumcount())
-    rivals = {
-        "PESQ, over the noisy input": (scores, "pesq_wb_enhanced", NOISY),
-        "PESQ of 8 s, over the noisy input": (longer, "pesq_wb_enhanced", NOISY),
-        "SI-SDR, over the noisy input": (scores, "si_sdr_enhanced", NOISY),
-        "PESQ, over enhancement alone": (scores, "pesq_wb_enhanced", ("enhancement", None)),
-        "accuracy, over a classifier of noisy speech": (scores, "correct", ("classifier_noisy", None)),
-    }
-    rows = {}
-    for cell in scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False, name=None):
-        row = STRATEGIES[cell[0]]
-        if row.published and row.test_input == "noisy" and row.network is not Classifier:
-            others = {head: about for head, about in rivals.items() if about[2][0] != cell[0]}
-            found = {head: difference(table, metric, cell, rival) for head, (table, metric, rival) in others.items()}
-            told = {head: shown(about, rivals[head][1]) for head, about in found.items() if about}
-            rows[title(*cell)] = {head: told.get(head, "–") for head in rivals}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy").reset_index()
 
 
 def pairs_of_interest(scores: pd.DataFrame) -> list[tuple[str, Cell, Cell]]:
@@ -95,8 +73,6 @@ def write_tables(profile: str) -> None:
         papermill.execute_notebook(CHECKOUT / f"notebooks/{name}.ipynb", None, parameters, kernel_name="python3")
     scores, tables = read_scores(config), config.folder / "tables"
     write_csv(tables / "comparisons.csv", compare_cells(scores, pairs_of_interest(scores)))
-    table = joining(scores, read_passages(config))
-    write_atomically(tables / "joining.md", (table.to_markdown(index=False) + "\n").encode())
 
 
 if __name__ == "__main__":

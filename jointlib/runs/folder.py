@@ -184,9 +184,7 @@ def titled_runs(results: Path | str) -> tuple[dict[str, Path], list[str]]:
             problems.append(str(error))
         else:
             where = "shipped" if folder.parent == SHIPPED else folder.parents[1].name
-            rest = folder.name.removeprefix(config.replace(variant="").run_name).strip(
-                "_"
-            )  # its variant, or a copy's name
+            rest = folder.name.removeprefix(config.replace(variant="").run_name).strip("_")  # variant, or of a copy
             place = f"{where} · {rest}" if rest else where
             titles[f"{title(config.strategy, config.alpha)}, seed {config.seed} · {place}"] = folder
     return titles, problems

@@ -62,6 +62,13 @@ def test_tones_above_the_new_nyquist_frequency_vanish(sample_rate):
     assert level_db(to_16_khz(tone(8160, sample_rate), sample_rate)) < -90
 
 
+def test_an_odd_rate_is_taken_for_one_near_it():
+    """For 44,099 Hz, torchaudio's filters would take gigabytes."""
+    wave = torch.tensor(tone(440, 44_100), dtype=torch.float32)
+    assert torch.equal(resample(wave, 44_099), resample(wave, 44_100))
+    assert torch.equal(resample(wave, 16_000, 44_099), resample(wave, 16_000, 44_100))
+
+
 @pytest.mark.parametrize("sample_rate", RATES)
 def test_resampling_agrees_with_scipy(sample_rate):
     """Noise up to 0.8 of the lower Nyquist frequency, 1.3 s. Found -60 dB against scipy's own filter, of 10 zero

@@ -1,4 +1,4 @@
-"""What the record of a profile says of joining, and the page that shows it."""
+"""The record: the pages that show it, and the learning rates that it chooses."""
 
 import pandas as pd
 import pytest
@@ -7,22 +7,6 @@ from invented import invented_scores
 from benchmarks import pages
 from benchmarks.pages import PAGES, filled
 from benchmarks.rates import ranked
-from benchmarks.reference import joining
-
-
-def test_what_joining_buys_and_costs():
-    accuracy = {"classifier_noisy": 0.8, "enhancement": float("nan"), "jt": 0.9, "protected": 0.95}
-    scores = invented_scores(accuracy, {"enhancement": 1.5, "jt": 1.1, "protected": 1.9})
-    passages = scores.assign(pesq_wb_noisy=1.1).drop(columns=["path", "correct"])
-    table = joining(scores, passages).set_index("strategy")
-    assert table.index.tolist() == ["Enhancement alone", "JT, α = 0.5"]  # what the paper has, and enhances
-    alone, jt = (table.loc[row].str.partition(" ")[0] for row in table.index)
-    assert float(alone["PESQ, over the noisy input"]) == pytest.approx(0.2, abs=0.02)
-    assert float(alone["PESQ of 8 s, over the noisy input"]) == pytest.approx(0.4, abs=0.02)
-    assert alone["PESQ, over enhancement alone"] == "–"
-    assert float(jt["PESQ, over enhancement alone"]) == pytest.approx(-0.4, abs=0.02)
-    assert float(jt["accuracy, over a classifier of noisy speech"]) == pytest.approx(0.1, abs=0.02)
-    assert jt["SI-SDR, over the noisy input"] == "–"  # was not measured
 
 
 def test_pages_show_what_is_recorded():
