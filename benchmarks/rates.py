@@ -1,9 +1,10 @@
 """``python -m benchmarks.rates ROW ...``: the learning rate that validation chooses for strategies, at alpha = 0.5.
 
-Three rates on the first seed, and further ones as long as the best is the lowest or the highest; then the best two on
-all seeds of `beyond`. Chosen is the rate with the highest validation accuracy, on average; for an enhancer alone, which
-is tried on the first seed only, that with the lowest loss. A parent, such as JT's classifier, is trained at the rate
-that `per_strategy` in quick.yaml gives it, so choose the parents' first. Writes rates.csv, a row for each run.
+Three rates on the first seed of `beyond`, and further ones as long as the best is the lowest or the highest. Rates
+whose mean validation accuracy is within `MARGIN` of the best are tried on the next seed, until one is left or the seeds
+are used up. An enhancer alone is tried on the first seed only, and has the rate with the lowest loss. Parents, such as
+JT's classifier, have the rate that was chosen for them: choose theirs first. Writes rates.csv, a row for each run, and
+does not repeat what is there.
 """
 
 import sys
@@ -21,14 +22,26 @@ from jointlib.strategies import STRATEGIES, Enhancer
 from jointlib.support.files import locked, write_csv
 
 BASE, FILE = "beyond", TARGET / "rates.csv"
-RATES = (1e-3, 2e-3, 4e-3)
+RATES, MARGIN = (1e-3, 2e-3, 4e-3), 0.01
 KEY = ["strategy", "learning_rate", "seed"]
 
 
+def record() -> pd.DataFrame:
+    """The trials so far."""
+    return pd.read_csv(FILE) if FILE.exists() else pd.DataFrame(columns=KEY)
+
+
+def best(runs: pd.DataFrame) -> float:
+    """The learning rate with the best mean validation, of those that one strategy was trained at with most seeds."""
+    rates = runs.groupby("learning_rate").agg({"seed": "count", "valid_accuracy": "mean", "valid_loss": "mean"})
+    return rates.sort_values(list(rates), ascending=[False, False, True]).index.tolist()[0]
+
+
 def trial(strategy: str, rate: float) -> Path:
-    """A profile of its own, results/rates/STRATEGY_RATE.yaml, which differs from `BASE` in one rate."""
+    """A profile of its own, results/rates/STRATEGY_RATE.yaml: `BASE` with this rate, and those chosen for parents."""
     file = ROOT / f"results/rates/{strategy}_{rate:g}.yaml"
-    own = load_config(BASE).per_strategy | {strategy: {"learning_rate": rate}}
+    chosen = {name: best(runs) for name, runs in record().groupby("strategy")} | {strategy: rate}
+    own = {name: {"learning_rate": value} for name, value in chosen.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump({"base": BASE, "results": "results/rates", "per_strategy": own}))
     return file
@@ -41,39 +54,38 @@ def validated(folder: Path) -> dict[str, float]:
     return {"learning_rate": read_config(folder)[0].learning_rate, **kept.astype(float).round(6)}
 
 
-def ranked(runs: pd.DataFrame) -> list[float]:
-    """The learning rates of one strategy's runs, best first, by the mean over the seeds that all of them have."""
-    seeds = set.intersection(*(set(group.seed) for _, group in runs.groupby("learning_rate")))
-    mean = runs[runs.seed.isin(seeds)].groupby("learning_rate")[["valid_accuracy", "valid_loss"]].mean()
-    return mean.sort_values(["valid_accuracy", "valid_loss"], ascending=[False, True]).index.tolist()
-
-
-def tried(strategy: str, rates: list[float], seeds: list[int]) -> pd.DataFrame:
-    """Train a strategy at these rates and seeds, and return its rows of rates.csv, where they are recorded."""
+def tried(strategy: str, rates: list[float], seed: int) -> pd.DataFrame:
+    """Train a strategy at these rates, as far as that is not recorded, and return all its recorded trials."""
     for rate in rates:
+        if (record()[KEY] == [strategy, rate, seed]).all(axis=1).any():
+            continue
         profile = trial(strategy, rate)
-        folders = [fit(load_config(profile, strategy=strategy, alpha=0.5, seed=seed)) for seed in seeds]
-        runs = list_runs(load_config(profile).folder).set_index("folder").loc[folders].reset_index()
-        table = recorded(runs).join(pd.DataFrame(map(validated, folders)))
+        folder = fit(load_config(profile, strategy=strategy, alpha=0.5, seed=seed))
+        run = list_runs(load_config(profile).folder).query("folder == @folder").reset_index(drop=True)
+        table = recorded(run).join(pd.DataFrame([validated(folder)]))
         with locked(FILE.with_suffix(".lock"), f"it writes {FILE}"):
-            known = [pd.read_csv(FILE)] if FILE.exists() else []
-            table = pd.concat([table, *known]).drop_duplicates(KEY).sort_values(KEY)
-            write_csv(FILE, table)
-    return table[table.strategy == strategy]
+            write_csv(FILE, pd.concat([record(), table]).sort_values(KEY))
+    runs = record()
+    return runs[runs.strategy == strategy]
 
 
 def choose(strategy: str) -> float:
     """The learning rate of a strategy."""
-    seeds, rates = list(load_config(BASE).seeds), list(RATES)
-    runs = tried(strategy, rates, seeds[:1])
-    while (best := ranked(runs)[0]) in (min(rates), max(rates)):
-        rates.append(best / 2 if best == min(rates) else best * 2)
-        runs = tried(strategy, rates[-1:], seeds[:1])
-    if STRATEGIES[strategy].network is not Enhancer:
-        finalists = ranked(runs[runs.seed == seeds[0]])[:2]
-        runs = tried(strategy, finalists, seeds)
-        best = ranked(runs[runs.learning_rate.isin(finalists)])[0]
-    return best
+    seeds, rates = load_config(BASE).seeds, list(RATES)
+    runs = tried(strategy, rates, seeds[0])
+    while (first := best(runs[runs.seed == seeds[0]])) in (min(rates), max(rates)):
+        rates.append(first / 2 if first == min(rates) else first * 2)
+        runs = tried(strategy, rates, seeds[0])
+    if STRATEGIES[strategy].network is Enhancer:
+        return first
+    for number, seed in enumerate(seeds, start=1):
+        runs = tried(strategy, rates, seed)
+        met = runs[runs.learning_rate.isin(rates) & runs.seed.isin(seeds[:number])]
+        mean = met.groupby("learning_rate").valid_accuracy.mean()
+        rates = mean.index[mean > mean.max() - MARGIN].tolist()
+        if len(rates) == 1:
+            break
+    return best(met[met.learning_rate.isin(rates)])
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 from invented import invented_scores
 
-from benchmarks import pages
+from benchmarks import pages, rates
 from benchmarks.pages import PAGES, filled
-from benchmarks.rates import ranked
 
 
 def test_pages_show_what_is_recorded():
@@ -27,10 +26,20 @@ def test_a_page_asks_for_means_intervals_and_differences(monkeypatch):
         filled("1<!--beyond bn correct-->")
 
 
-def test_rates_are_ranked_by_validation_over_the_seeds_that_all_have():
-    """JT on two seeds, of which one had no luck at any rate; the highest rate was tried with the lucky one only."""
-    rows = [(1e-3, 0, 0.8, 0.5), (1e-3, 1, 0.6, 0.5), (2e-3, 0, 0.9, 0.4), (2e-3, 1, 0.7, 0.4), (4e-3, 0, 0.9, 0.3)]
-    runs = pd.DataFrame(rows, columns=["learning_rate", "seed", "valid_accuracy", "valid_loss"])
-    assert ranked(runs) == [4e-3, 2e-3, 1e-3]
-    assert ranked(runs[runs.learning_rate < 4e-3]) == [2e-3, 1e-3]
-    assert ranked(runs.assign(valid_accuracy=float("nan"))) == [4e-3, 2e-3, 1e-3]  # enhancement alone has but a loss
+def test_rates_are_tried_until_validation_decides(monkeypatch):
+    """The lowest rate wins on the first seed, so a lower one is tried; two that are close meet on further seeds."""
+    accuracies = {5e-4: [0.70], 1e-3: [0.90, 0.80, 0.80], 2e-3: [0.895, 0.81, 0.83], 4e-3: [0.6]}
+    runs = pd.DataFrame(columns=["learning_rate", "seed", "valid_accuracy", "valid_loss"])
+
+    def tried(strategy, asked, seed):
+        nonlocal runs
+        known = {(row.learning_rate, row.seed) for row in runs.itertuples()}
+        new = [(rate, seed, accuracies[rate][seed], 1.0) for rate in asked if (rate, seed) not in known]
+        runs = pd.concat([runs, pd.DataFrame(new, columns=runs.columns)])
+        return runs
+
+    monkeypatch.setattr(rates, "tried", tried)
+    assert rates.choose("jt") == 2e-3
+    assert len(runs) == sum(map(len, accuracies.values()))
+    enhancer = runs.assign(valid_accuracy=float("nan"), valid_loss=runs.learning_rate)
+    assert rates.best(enhancer[enhancer.seed == 0]) == 5e-4  # enhancement alone has but a loss
