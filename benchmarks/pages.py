@@ -3,10 +3,10 @@
 A page asks for a table, or for a number, behind which an invisible comment says where it comes from:
 
     <!-- beyond/tables/overview.md --> ... <!-- end -->
-    0.863<!--beyond protected correct-->                     the mean of a column over utterances and seeds
+    0.863<!--beyond detached correct-->                     the mean of a column over utterances and seeds
     0.863 [0.81, 0.91]<!--beyond jt:0.9 stoi 95%-->          with its interval; JT at alpha = 0.9
-    +0.05 [+0.02, +0.08]<!--beyond protected-jt correct-->   the paired difference of two strategies
-    1.90<!--beyond protected pesq_wb_enhanced passages-->    of joined passages of 8 s
+    +0.05 [+0.02, +0.08]<!--beyond detached-jt correct-->   the paired difference of two strategies
+    1.90<!--beyond detached pesq_wb_enhanced passages-->    of joined passages of 8 s
 """
 
 import re
@@ -39,7 +39,7 @@ def scores(profile: str, passages: bool) -> pd.DataFrame:
 
 
 def cell(text: str) -> Cell:
-    """``jt:0.9`` or ``protected`` as strategy and alpha; a joint strategy alone is meant at 0.5."""
+    """``jt:0.9`` or ``detached`` as strategy and alpha; a joint strategy alone is meant at 0.5."""
     strategy, _, alpha = text.partition(":")
     return strategy, float(alpha) if alpha else 0.5 if strategy in ("jt", "bn", "bn_mix") else None
 

@@ -32,7 +32,7 @@ from jointlib.runs.run import Run, load_run
 from jointlib.support.files import write_atomically, write_csv, write_json
 from jointlib.support.progress import Progress
 
-OURS = ("enhancement", "jt", "bn", "bn_mix", "mask", "protected")
+OURS = ("enhancement", "jt", "bn", "bn_mix", "mask", "detached")
 JUDGES = {"clean-trained": "classifier_clean", "noisy-trained": "classifier_noisy"}
 ALPHA = 0.5  # of our joint strategies
 LONGEST_DELAY = SAMPLE_RATE // 10  # samples

@@ -1,10 +1,11 @@
 """``python -m benchmarks.strength SPEECH NOISE``: the best strength of the enhancement, inside and outside a corpus.
 
-Protected JT of `quick` enhances its test split, and recordings that it has not met: SPEECH and NOISE are folders of
-audio files, mixed at 0, 5, 10, 15 and 20 dB in turn. In between, the same network trained on seven of the ten types of
-noise enhances the test split with the other three: this chooses `jointlib.OUTSIDE`, without a look at recordings.
-Trains what is missing. Writes into results/reference, as means over utterances, strength.csv, and recordings.csv: the
-same recordings as enhancers of others, trained on far more data, make them (`benchmarks.enhancers`).
+The detached cascade of `quick` enhances its test split, and recordings that it has not met: SPEECH and NOISE are
+folders of audio files, mixed at 0, 5, 10, 15 and 20 dB in turn. In between, the same network trained on seven of the
+ten types of noise enhances the test split with the other three: this chooses `jointlib.OUTSIDE`, without a look at
+recordings. Trains what is missing. Writes into results/reference, as means over utterances, strength.csv, and
+recordings.csv: the same recordings as enhancers of others, trained on far more data, make them
+(`benchmarks.enhancers`).
 """
 
 import sys
@@ -61,8 +62,8 @@ def by_strength(run: Run, pairs: Pairs) -> pd.DataFrame:
 
 
 def main() -> None:
-    quick = load_config("quick", strategy="protected")
-    held_back = load_config("quick", strategy="protected", noise_types_train=MET, noise_types_test=NOT_MET)
+    quick = load_config("quick", strategy="detached")
+    held_back = load_config("quick", strategy="detached", noise_types_train=MET, noise_types_test=NOT_MET)
     sets = {
         "test split": (quick, examples(quick)),
         "noises not met": (held_back, examples(held_back)),

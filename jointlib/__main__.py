@@ -51,10 +51,10 @@ def train(*options: str) -> None:
 def enhance(run: Path, input: Path, output: Path, strength: float = OUTSIDE, overwrite: bool = False) -> None:
     """Enhance and classify audio files with a finished run; the exit status is 1 if a file fails.
 
-    Example: jointlib enhance protected recordings enhanced
+    Example: jointlib enhance detached recordings enhanced
 
     Args:
-        run: folder of a finished run, or a strategy that comes trained: protected, jt, bn, classifier_clean or _noisy
+        run: folder of a finished run, or a strategy that comes trained: detached, jt, bn, classifier_clean or _noisy
         input: an audio file, or a folder of them
         output: folder for the enhanced files and predictions.csv; for a single file, OUT.wav
         strength: 1: enhanced speech alone, as in training; 0: the input; in between the input is added back

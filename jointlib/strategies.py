@@ -66,7 +66,7 @@ class Enhancer(nn.Module):
 class JT(nn.Module):
     """JT: the back-end classifies the enhanced waveform, so that its gradient reaches all of the front-end.
 
-    `gradient` is the share of the classification's gradient that does: 1 in the paper, 0 protects the front-end.
+    `gradient` is the share of the classification's gradient that does: 1 in the paper, 0 for a detached cascade.
     """
 
     def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED, gradient: float = 1.0):
@@ -145,25 +145,27 @@ def _ours(title: str, network: type[nn.Module], alpha: float = 0.5, **others: An
 _CLASSIFIER, _ENHANCER, _MASK = {"backend": "classifier_clean"}, {"frontend": "enhancement"}, {"frontend": "mask"}
 STRATEGIES: dict[str, Strategy] = {
     # The paper's.
-    "classifier_clean": Strategy("Classifier, clean", Classifier, alpha=0.0, train_input="clean"),
-    "classifier_noisy": Strategy("Classifier, noisy", Classifier, alpha=0.0),
+    "classifier_clean": Strategy("Classifier, clean-trained", Classifier, alpha=0.0, train_input="clean"),
+    "classifier_noisy": Strategy("Classifier, noisy-trained", Classifier, alpha=0.0),
     "enhancement": Strategy("Enhancement alone", Enhancer, alpha=1.0),
-    "cascade_clean": Strategy("Cascade, clean", JT, alpha=0.0, loads=_ENHANCER | _CLASSIFIER, frozen=BOTH),
-    "cascade_enhanced": Strategy("Cascade, enhanced", JT, 0.0, loads=_ENHANCER, frozen=_FIRST, pretrained=_CLASSIFIER),
+    "cascade_clean": Strategy("Cascade, clean-trained", JT, alpha=0.0, loads=_ENHANCER | _CLASSIFIER, frozen=BOTH),
+    "cascade_enhanced": Strategy("Cascade, retrained", JT, 0.0, loads=_ENHANCER, frozen=_FIRST, pretrained=_CLASSIFIER),
     "jt": Strategy("JT", JT, pretrained=_CLASSIFIER),
     "jt_clean": Strategy("JT-Clean", JT, train_input="clean", test_input="clean", pretrained=_CLASSIFIER),
     "bn": Strategy("BN", BN),
     "bn_mix": Strategy("BN-Mix", BNMix),
-    # Beyond the paper, one change at a time: the loss, the front-end, its protection from the classifier's gradient.
+    # Beyond the paper, one change at a time: the loss, the front-end, the share of the gradient.
     "jt_spectral": _ours("JT, spectral loss", JT),
     "mask": _ours("Mask alone", Enhancer, alpha=1.0, frontend="mask_net"),
-    "cascade_mask": _ours("Cascade, mask", JT, 0.0, frontend="mask_net", loads=_MASK | _CLASSIFIER, frozen=BOTH),
+    "cascade_mask": _ours(
+        "Mask cascade, clean-trained", JT, 0.0, frontend="mask_net", loads=_MASK | _CLASSIFIER, frozen=BOTH
+    ),
     "cascade_mask_enhanced": _ours(
-        "Cascade, mask, enhanced", JT, 0.0, frontend="mask_net", loads=_MASK, frozen=_FIRST, pretrained=_CLASSIFIER
+        "Mask cascade, sequential", JT, 0.0, frontend="mask_net", loads=_MASK, frozen=_FIRST, pretrained=_CLASSIFIER
     ),
     "jt_mask": _ours("JT, mask", JT, frontend="mask_net"),
-    "shielded": _ours("Shielded JT", JT, frontend="mask_net", gradient=0.1),
-    "protected": _ours("Protected JT", JT, frontend="mask_net", gradient=0.0),
+    "jt_mask_scaled": _ours("JT, mask, 0.1 gradient", JT, frontend="mask_net", gradient=0.1),
+    "detached": _ours("Detached cascade", JT, frontend="mask_net", gradient=0.0),
 }
 INITS = ("scratch", "pretrained")
 

@@ -65,8 +65,12 @@ def _read_profile(profile: str | Path, above: tuple[Path, ...] = ()) -> dict[str
         raise ConfigError(f"{file}: expected lines of NAME: VALUE, found {type(values).__name__}")
     if len(values) < len(names := [key.value for key, _ in tree.value] if tree else []):
         raise ConfigError(f"{file}: {max(names, key=names.count)} is given twice")
-    base = values.pop("base", None)
-    return (_read_profile(base, (*above, file)) if base else {}) | _own_corpus(values)
+    name = values.pop("base", None)
+    base = _read_profile(name, (*above, file)) if name else {}
+    of_rows = [given.get("per_strategy") for given in (base, values)]
+    if all(isinstance(rows, dict) for rows in of_rows):
+        values["per_strategy"] = of_rows[0] | of_rows[1]
+    return base | _own_corpus(values)
 
 
 def _own_corpus(values: dict[str, Any]) -> dict[str, Any]:

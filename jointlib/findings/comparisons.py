@@ -13,7 +13,7 @@ from jointlib.strategies import STRATEGIES
 
 Cell = tuple[str, float | None]  # strategy and alpha; None: the strategy's own
 NOISY: Cell = ("noisy", None)  # the unprocessed input; its accuracy is that of a classifier trained on clean speech
-BEST = "protected"  # the strategy beyond the paper that is meant to have both, accuracy and quality
+BEST = "detached"  # the strategy beyond the paper that is meant to have both, accuracy and quality
 
 
 def values(scores: pd.DataFrame, metric: str, cell: Cell) -> pd.Series:

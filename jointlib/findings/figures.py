@@ -20,7 +20,7 @@ from jointlib.runs.folder import title
 from jointlib.strategies import STRATEGIES
 
 ARCHITECTURES = Path(__file__).with_name("architectures.svg")  # trained parts are blue, dashed arrows pass no gradient
-# Rolled so that JT is blue and Protected JT dark red. No two of twenty strategies share a colour.
+# Rolled so that JT is blue and the detached cascade dark red. No two of twenty strategies share a colour.
 _PALETTE = [*np.roll(sns.color_palette("colorblind"), 5, axis=0), *np.roll(sns.color_palette("dark"), 2, axis=0)]
 LOOKS = {
     name: {"color": colour, "marker": marker, "label": STRATEGIES[name].title}

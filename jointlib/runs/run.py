@@ -184,7 +184,7 @@ class Run:
 def load_run(folder: Path | str, device: str | torch.device = "cpu", fast: bool = True) -> Run:
     """Load a finished run: ``load_run("results/quick/runs/jt_alpha0.5_seed0").process(wave, sample_rate)``.
 
-    The name of a strategy alone, such as ``"protected"``, stands for the model of it that comes with the repository.
+    The name of a strategy alone, such as ``"detached"``, stands for the model of it that comes with the repository.
     FileNotFoundError: no finished run there. UnusableFile names the file that cannot be used; nothing is ever executed.
     RuntimeError: there is no such device. `fast`: with the layers of `fast_cpu` where the device is a CPU.
     """

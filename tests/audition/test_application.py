@@ -52,7 +52,7 @@ def test_it_opens_with_a_planned_utterance(app):
     titles = [label for label, _ in app.runs["A"].options]
     assert titles[-1] == "Half"
     own = [label for label in titles if label.endswith("tiny")]  # the others are shipped
-    assert own == [f"{run}, seed 0 · tiny" for run in ("BN, α = 0.5", "Classifier, clean", "JT, α = 0.5")]
+    assert own == [f"{run}, seed 0 · tiny" for run in ("BN, α = 0.5", "Classifier, clean-trained", "JT, α = 0.5")]
     assert app.runs["A"].label.startswith("JT") and app.listener.label.startswith("Classifier")
     assert app.status.value.strip() == ""
 

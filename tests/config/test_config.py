@@ -200,6 +200,8 @@ def test_a_profile_gives_a_strategy_values_of_its_own(tmp_path):
         name.split("_")[0]: cell.learning_rate for name, cell in grid(base.replace(strategies=["jt", "bn"])).items()
     }
     assert rates == {"jt": 3e-4, "bn": 5e-4, "classifier": load_config("smoke").learning_rate}
+    (tmp_path / "next.yaml").write_text(f"base: {profile}\nper_strategy: {{bn: {{steps: 3}}}}")
+    assert load_config(tmp_path / "next.yaml").per_strategy == {"jt": {"learning_rate": 3e-4}, "bn": {"steps": 3}}
 
 
 def test_what_is_overridden_replaces_a_strategys_own_values(tmp_path):

@@ -46,12 +46,12 @@ def test_the_difference_is_of_the_same_utterances():
     scores = invented_scores({"jt": 0.8, "bn": 0.7}, {})
     found = difference(scores, "correct", ("jt", 0.5), ("bn", 0.5))
     assert found["low"] < 0.1 < found["high"] and found["p"] < 0.001
-    assert difference(scores, "correct", ("jt", 0.5), ("protected", None)) is None
+    assert difference(scores, "correct", ("jt", 0.5), ("detached", None)) is None
 
 
 @pytest.mark.parametrize(("accuracy", "verdict"), [(0.85, "yes"), (0.7, "no")])
 def test_who_has_both(accuracy, verdict):
-    scores = invented_scores({"jt": 0.8, "classifier_noisy": 0.8, "protected": accuracy}, {"jt": 1.1, "protected": 1.9})
+    scores = invented_scores({"jt": 0.8, "classifier_noisy": 0.8, "detached": accuracy}, {"jt": 1.1, "detached": 1.9})
     assert dominance(scores)["not worse, and better"].tolist() == [verdict] * 2
 
 

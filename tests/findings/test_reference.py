@@ -15,9 +15,9 @@ def test_pages_show_what_is_recorded():
 
 
 def test_a_page_asks_for_means_intervals_and_differences(monkeypatch):
-    scores = invented_scores({"protected": 0.9, "jt": 0.8}, {"protected": 1.9, "jt": 1.1})
+    scores = invented_scores({"detached": 0.9, "jt": 0.8}, {"detached": 1.9, "jt": 1.1})
     monkeypatch.setattr(pages, "scores", lambda profile, passages: scores)
-    asked = ("beyond protected correct", "beyond jt:0.5 pesq_wb 95%", "beyond protected-jt pesq_wb")
+    asked = ("beyond detached correct", "beyond jt:0.5 pesq_wb 95%", "beyond detached-jt pesq_wb")
     mean, of_jt, gap = filled("\n".join(f"0.1 [0, 2]<!--{key}-->" for key in asked)).splitlines()
     assert float(mean.partition("<")[0]) == pytest.approx(0.9, abs=0.02)
     assert float(of_jt.partition(" [")[0]) == pytest.approx(1.1, abs=0.02) and "]<!--" in of_jt

@@ -105,11 +105,11 @@ def test_a_classifier_that_has_learnt_nothing_is_marked():
         [pd.DataFrame({**common, "predicted": said, "strategy": name}) for name, said in readings.items()]
     )
     scores["correct"] = (scores.intent == scores.predicted).astype(int)
-    assert overview(scores).accuracy[["Classifier, clean", "Classifier, noisy"]].tolist() == [
+    assert overview(scores).accuracy[["Classifier, clean-trained", "Classifier, noisy-trained"]].tolist() == [
         "1.000 [1.000, 1.000]",
         "0.333 † [0.333, 0.333]",
     ]
-    assert "- Classifier, noisy, seed 0: no better than guessing" in legend(scores)
+    assert "- Classifier, noisy-trained, seed 0: no better than guessing" in legend(scores)
     assert legend(scores[scores.strategy == "classifier_clean"]) == ""
 
 

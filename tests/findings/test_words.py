@@ -8,21 +8,23 @@ from invented import invented_scores
 from jointlib.findings import words
 from jointlib.findings.comparisons import NOISY, dominance, verdicts
 
-JT, BOTH, READER = ("jt", 0.5), ("protected", None), ("classifier_noisy", None)
+JT, BOTH, READER = ("jt", 0.5), ("detached", None), ("classifier_noisy", None)
 
 
 @pytest.fixture(scope="module")
 def scores() -> pd.DataFrame:
-    """Protected has both, JT is as accurate as the classifier and has a lower PESQ than the noisy input's 1.3."""
-    read = {"classifier_clean": 0.6, "classifier_noisy": 0.8, "jt": 0.8, "protected": 0.9}
-    return invented_scores(read, {"jt": 1.1, "protected": 1.9})
+    """The detached cascade has both, JT is as accurate as the classifier, with a PESQ below the noisy input's 1.3."""
+    read = {"classifier_clean": 0.6, "classifier_noisy": 0.8, "jt": 0.8, "detached": 0.9}
+    return invented_scores(read, {"jt": 1.1, "detached": 1.9})
 
 
 def test_better_worse_or_not_told_apart(scores):
-    better = "**Protected JT** is better than **JT, α = 0.5** in acc"
+    better = "**Detached cascade** is better than **JT, α = 0.5** in acc"
     assert words.versus(scores, "correct", BOTH, JT).startswith(better)
     assert "is worse than" in words.versus(scores, "correct", JT, BOTH)
-    assert "does not differ significantly from **Classifier, noisy**" in words.versus(scores, "correct", JT, READER)
+    assert "does not differ significantly from **Classifier, noisy-trained**" in words.versus(
+        scores, "correct", JT, READER
+    )
     assert "worse than **Noisy, unprocessed** in PESQ (-0." in words.versus(scores, "pesq_wb_enhanced", JT, NOISY)
     assert words.versus(scores, "correct", ("bn", 0.5), JT) == ""
     errors = scores.assign(mse_enhanced=scores.pesq_wb_enhanced / 100)  # less is better
@@ -36,13 +38,16 @@ def test_a_single_test_speaker_gives_no_verdict(scores):
 
 def test_the_best_of_all(scores):
     said = words.best_of_all(scores, "correct", READER)
-    assert said.startswith("Of 4 cells, **Protected JT** has the best accuracy, 0.8")
-    assert "is better than **Classifier, noisy**" in said
+    assert said.startswith("Of 4 cells, **Detached cascade** has the best accuracy, 0.8")
+    assert "is better than **Classifier, noisy-trained**" in said
     clean = scores[scores.strategy == "jt"].assign(strategy="jt_clean", correct=1.0)  # another task
     assert words.best_of_all(pd.concat([scores, clean]), "correct", READER) == said
     assert words.best_of_all(scores, "mse_enhanced", NOISY) == ""
-    tie = words.best_of_all(scores[scores.strategy != "protected"].assign(correct=1.0), "correct", READER)
-    assert "**Classifier, clean** and **Classifier, noisy** and **JT, α = 0.5** share the best accuracy, 1" in tie
+    tie = words.best_of_all(scores[scores.strategy != "detached"].assign(correct=1.0), "correct", READER)
+    assert (
+        "**Classifier, clean-trained** and **Classifier, noisy-trained** and **JT, α = 0.5** share the best accuracy, 1"
+        in tie
+    )
     guesses = scores.assign(predicted="a", intent="a", correct=1.0)  # always the same
     assert words.best_of_all(guesses, "correct", READER).startswith("Of 4 cells, none has learnt to classify")
     assert "than 0 of 3" in words.best_model(dominance(guesses.assign(correct=scores.correct)))

@@ -51,7 +51,7 @@ def test_snr_is_in_decibels():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1])
-def test_the_front_end_is_protected_from_the_classification(share):
+def test_the_front_end_gets_a_share_of_the_classifiers_gradient(share):
     data, gradients = batch(), []
     for gradient in (1.0, share):
         torch.manual_seed(0)
@@ -59,8 +59,8 @@ def test_the_front_end_is_protected_from_the_classification(share):
         terms = loss_terms(*model(data.noisy), data.clean, data.labels, SPECTRAL)
         terms["cross_entropy"].backward()
         gradients.append(model.frontend.features[1].weight.grad)
-    free, protected = gradients
-    torch.testing.assert_close(protected, share * free, rtol=1e-3, atol=1e-7)
+    free, scaled = gradients
+    torch.testing.assert_close(scaled, share * free, rtol=1e-3, atol=1e-7)
 
 
 def test_a_named_loss_is_trained():

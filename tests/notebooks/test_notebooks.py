@@ -15,7 +15,7 @@ from jointlib.config import ConfigError
 from jointlib.corpora.corpus import Corpus
 
 ROOT = Path(__file__).parents[2]
-STRATEGIES = ["jt", "protected"]  # which notebook 6 compares; JT starts from a classifier, which notebook 2 trains
+STRATEGIES = ["jt", "detached"]  # which notebook 6 compares; JT starts from a classifier, which notebook 2 trains
 
 
 def pipeline(profile: Path, *options: str) -> subprocess.CompletedProcess:

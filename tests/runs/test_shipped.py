@@ -29,7 +29,7 @@ def test_they_are_small_and_have_names():
     names = [folder.name.partition("_seed")[0].removesuffix("_alpha0.5") for folder in FOLDERS]
     assert [load_run(name).folder for name in names] == FOLDERS
     assert names == [
-        "bn", "classifier_clean", "classifier_noisy", "jt", "protected",
+        "bn", "classifier_clean", "classifier_noisy", "detached", "jt",
     ]  # fmt: skip
     assert sum((folder / "weights.safetensors").stat().st_size for folder in FOLDERS) < 6e6
 
@@ -53,7 +53,7 @@ def test_a_strategys_name_enhances_a_file(tmp_path, data):
     clean, noisy, _ = data.example()
     soundfile.write(tmp_path / "noisy.wav", noisy.numpy(), 16_000)
     with pytest.raises(SystemExit, match="0"):
-        main(["enhance", "protected", str(tmp_path / "noisy.wav"), str(tmp_path / "out.wav")])
+        main(["enhance", "detached", str(tmp_path / "noisy.wav"), str(tmp_path / "out.wav")])
     enhanced, _ = soundfile.read(tmp_path / "out.wav")
     before, after = (quality((clean.numpy(), np.float32(wave)), ("si_sdr",))["si_sdr"] for wave in (noisy, enhanced))
     assert after > before + 1
