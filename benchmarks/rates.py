@@ -1,8 +1,8 @@
 """``python -m benchmarks.rates ROW ...``: the learning rate that validation chooses for strategies, at alpha = 0.5.
 
 Three rates on the first seed of `beyond`, and further ones as long as the best is the lowest or the highest. Rates
-whose mean validation accuracy is within `MARGIN` of the best are tried on the next seed, until one is left or the seeds
-are used up. An enhancer alone is tried on the first seed only, and has the rate with the lowest loss. Parents, such as
+whose mean validation accuracy is within `MARGIN` of the best are tried on a second and a third seed, as long as there are
+several. An enhancer alone is tried on the first seed only, and has the rate with the lowest loss. Parents, such as
 JT's classifier, have the rate that was chosen for them: choose theirs first. Writes rates.csv, a row for each run, and
 does not repeat what is there.
 """
@@ -71,7 +71,7 @@ def tried(strategy: str, rates: list[float], seed: int) -> pd.DataFrame:
 
 def choose(strategy: str) -> float:
     """The learning rate of a strategy."""
-    seeds, rates = load_config(BASE).seeds, list(RATES)
+    seeds, rates = load_config(BASE).seeds[:3], list(RATES)
     runs = tried(strategy, rates, seeds[0])
     while (first := best(runs[runs.seed == seeds[0]])) in (min(rates), max(rates)):
         rates.append(first / 2 if first == min(rates) else first * 2)
