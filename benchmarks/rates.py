@@ -1,8 +1,8 @@
 """``python -m benchmarks.rates ROW ...``: the learning rate that validation chooses for strategies, at alpha = 0.5.
 
 Three rates on the first seed of `beyond`, and further ones as long as the best is the lowest or the highest. Rates
-whose mean validation accuracy is within `MARGIN` of the best are tried on a second and a third seed, as long as there are
-several. An enhancer alone is tried on the first seed only, and has the rate with the lowest loss. Parents, such as
+whose mean validation accuracy is within `MARGIN` of the best are tried on a second and a third seed, as long as there
+are several. An enhancer alone is tried on the first seed only, and has the rate with the lowest loss. Parents, such as
 JT's classifier, have the rate that was chosen for them: choose theirs first. Writes rates.csv, a row for each run, and
 does not repeat what is there.
 """

@@ -97,7 +97,8 @@ def dominance(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced", margin: f
 
 def verdicts(scores: pd.DataFrame) -> pd.DataFrame:
     """Each of the paper's claims with the published values, our difference, and a verdict: held, not held, undecided
-    (not significant at 5 % after correction for their number), or not tested. A positive difference speaks for it."""
+    (not significant at 5 % after correction for their number), or not tested. A positive difference speaks for it.
+    Where a claim holds, the effect is called smaller or larger if our interval does not include the published one."""
     rows, differences = list(claims().itertuples()), []
     for row in rows:
         cells = (row.better, row.better_alpha), (row.worse, row.worse_alpha)
@@ -110,7 +111,13 @@ def verdicts(scores: pd.DataFrame) -> pd.DataFrame:
             verdict = "cannot be tested: not run"
         elif not next(corrected) < 0.05:  # NaN: a single test speaker
             verdict = "undecided"
+        elif about["difference"] < 0:
+            verdict = "not held: the reverse"
         else:
-            verdict = "held" if about["difference"] > 0 else "not held: the reverse"
+            first, second = map(float, row.published.split(" against "))
+            size, effect = abs(first - second), ""
+            if not about["low"] <= size <= about["high"]:
+                effect = ": smaller effect" if about["high"] < size else ": larger effect"
+            verdict = f"held{effect}"
         table.append((row.claim, row.published, shown(about, row.metric) if about else "–", verdict))
     return pd.DataFrame(table, columns=["claim", "in the paper", "our difference [95 % interval]", "here"])
