@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from jointlib.findings.intervals import cells, in_text, interval
+from jointlib.findings.intervals import in_text, interval
 from jointlib.findings.measures import MEASURES
 from jointlib.findings.published import claims
 from jointlib.runs.folder import title
-from jointlib.strategies import STRATEGIES
 
 Cell = tuple[str, float | None]  # strategy and alpha; None: the strategy's own
 NOISY: Cell = ("noisy", None)  # the unprocessed input; its accuracy is that of a classifier trained on clean speech
@@ -73,26 +72,6 @@ def holm(p: np.ndarray) -> np.ndarray:
     corrected = np.empty_like(p)
     corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
     return corrected
-
-
-def dominance(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced", margin: float = 0.01) -> pd.DataFrame:
-    """Whether `BEST` has both: for every published cell, the differences in accuracy and in quality, and a verdict.
-
-    It is not worse in accuracy where the 95 % interval of the difference lies above -`margin`, and better in quality
-    where it lies on the better side of 0; a cell without a front-end is compared in accuracy, and the noisy input is
-    its quality.
-    """
-    best, rows = (BEST, None), []
-    guessing = cells(scores[scores.strategy == BEST], "correct").guessing.any()  # beside others that do, it has nothing
-    for cell in scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False, name=None):
-        row = STRATEGIES[cell[0]]
-        if row.published and row.test_input == "noisy":
-            accuracy = difference(scores, "correct", best, cell)
-            gain = difference(scores, quality, best, cell) or difference(scores, quality, best, NOISY)
-            if accuracy and gain:
-                verdict = "yes" if accuracy["low"] > -margin and better(gain, quality) > 0 and not guessing else "no"
-                rows.append((title(*cell), shown(accuracy, "correct"), shown(gain, quality), verdict))
-    return pd.DataFrame(rows, columns=["against", "accuracy", MEASURES[quality].label, "not worse, and better"])
 
 
 def verdicts(scores: pd.DataFrame) -> pd.DataFrame:

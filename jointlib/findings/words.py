@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from jointlib.findings.comparisons import BEST, Cell, better, difference, shown
+from jointlib.findings.comparisons import Cell, better, difference, shown
 from jointlib.findings.intervals import cells, on_noise
 from jointlib.findings.measures import MEASURES
 from jointlib.runs.folder import title
@@ -52,15 +52,6 @@ def verdict_count(verdicts: pd.DataFrame) -> str:
     counts = verdicts.here.str.partition(":")[0].value_counts()
     listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     return f"The paper's {len(verdicts)} claims: {listed}."
-
-
-def best_model(dominance: pd.DataFrame) -> str:
-    """Against how many published cells the best model has both, from a table of `comparisons.dominance`."""
-    if dominance.empty:
-        return ""
-    won = int((dominance["not worse, and better"] == "yes").sum())
-    better_in = "is no worse in accuracy, and better in quality, than"
-    return f"**{title(BEST)}** {better_in} {won} of {len(dominance)} published cells."
 
 
 def failed(scores: pd.DataFrame) -> str:
