@@ -7,6 +7,7 @@ A page asks for a table, or for a number, behind which an invisible comment says
     0.863 [0.81, 0.91]<!--beyond jt:0.9 stoi 95%-->          with its interval; JT at alpha = 0.9
     +0.05 [+0.02, +0.08]<!--beyond detached-jt correct-->   the paired difference of two strategies
     1.90<!--beyond detached pesq_wb_enhanced passages-->    of joined passages of 8 s
+    0.77<!--beyond jt correct snr_db==0-->                  of a part of the utterances; or noise_type=='Babble'
 """
 
 import re
@@ -48,6 +49,8 @@ def number(key: str) -> str:
     """What a comment asks for, as text. ValueError: it was not run."""
     profile, cells, metric, *others = key.split()
     table = scores(profile, "passages" in others)
+    for condition in set(others) - {"passages", "95%"}:
+        table = table.query(condition)
     metric = metric if metric.startswith("correct") else f"{metric.removesuffix('_enhanced')}_enhanced"
     first, _, second = cells.partition("-")
     if second:

@@ -64,9 +64,7 @@ def _add_legend(figure: Figure, heading: str = "") -> None:
     figure.legend(handles.values(), handles, title=heading, loc="outside lower center", ncols=4, frameon=False)
 
 
-def against_snr(
-    scores: pd.DataFrame, metrics: Sequence[str] = ("correct", "pesq_wb_enhanced"), alpha: float = 0.5
-) -> Figure:
+def against_snr(scores: pd.DataFrame, metrics: Sequence[str], alpha: float = 0.5) -> Figure:
     """Accuracy, and the gain in quality over the noisy input, against the SNR, with 95 % intervals.
 
     A line a strategy, the joint ones at `alpha`, drawn side by side so that no interval hides another.

@@ -10,7 +10,6 @@ TABLES = {  # caption, our column in per_utterance.csv, and number format
     4: ("STOI", "stoi_enhanced", ".2f"),
     5: ("MSE", "mse_enhanced", ".1e"),
 }
-ALPHAS = (0.0, 0.1, 0.5, 0.9)
 PUBLISHED = CHECKOUT / "results/published"  # an installed package has none: FileNotFoundError
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from jointlib.findings.intervals import cells, in_text, noisy_cell, on_noise
 from jointlib.findings.measures import MEASURES
-from jointlib.findings.published import ALPHAS, TABLES, published
+from jointlib.findings.published import TABLES, published
 from jointlib.runs.evaluate import remark
 from jointlib.runs.folder import title
 
@@ -24,18 +24,16 @@ def compare(scores: pd.DataFrame, number: int, classifier: str = "classifier_cle
     return theirs.merge(ours, on=["strategy", "alpha"], how="left").drop(columns="metric")
 
 
-def paper_table(scores: pd.DataFrame, number: int, classifier: str = "classifier_clean") -> pd.DataFrame:
-    """A table as in the paper, a column an alpha: "ours [95 % interval] (published)"; † is explained by `legend`."""
-    caption, metric, form = TABLES[number]
-    columns = [f"alpha = {alpha:g}" for alpha in ALPHAS]
-    rows = compare(scores, number, classifier)
-    layout = pd.DataFrame("", index=[title(strategy) for strategy in rows.strategy.unique()], columns=columns)
-    for row in rows.itertuples():
-        ours = "not run" if np.isnan(row.value) else _with_bounds(row, form, metric)
-        theirs = "–" if np.isnan(row.published) else f"{row.published:{form}}"
-        alpha = ALPHAS[0] if np.isnan(row.alpha) else row.alpha
-        layout.loc[title(row.strategy), f"alpha = {alpha:g}"] = f"{ours} ({theirs})"
-    return layout.rename_axis(caption)
+def paper_tables(scores: pd.DataFrame, classifier: str = "classifier_clean") -> pd.DataFrame:
+    """The paper's Tables 2 to 5 in one, of what was run: "ours [95 % interval] (published)"; for † see `legend`."""
+    columns = []
+    for number, (caption, metric, form) in TABLES.items():
+        texts = {}
+        for row in compare(scores, number, classifier).dropna(subset="value").itertuples():
+            theirs = "–" if np.isnan(row.published) else f"{row.published:{form}}"
+            texts[title(row.strategy, row.alpha)] = f"{_with_bounds(row, form, metric)} ({theirs})"
+        columns.append(pd.Series(texts, name=f"Table {number}: {caption}", dtype=object))
+    return pd.concat(columns, axis=1).fillna("–").rename_axis("strategy")
 
 
 def overview(scores: pd.DataFrame) -> pd.DataFrame:
@@ -65,8 +63,7 @@ def measured(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
             ranks.setdefault(cell, (row.strategy != "noisy", place, -row.value))
             texts.setdefault(cell, {})[metric] = _with_bounds(row, MEASURES[metric].form, metric)
     table = pd.DataFrame.from_dict(texts, orient="index", columns=metrics).loc[sorted(ranks, key=ranks.get)]
-    heads = {metric: MEASURES[metric].head for metric in metrics}
-    return table.rename(columns=heads).rename_axis("strategy").fillna("–")
+    return table.rename(columns=lambda metric: MEASURES[metric].head).rename_axis("strategy").fillna("–")
 
 
 def _with_bounds(row: Any, form: str, metric: str) -> str:

@@ -22,6 +22,8 @@ def test_a_page_asks_for_means_intervals_and_differences(monkeypatch):
     assert float(mean.partition("<")[0]) == pytest.approx(0.9, abs=0.02)
     assert float(of_jt.partition(" [")[0]) == pytest.approx(1.1, abs=0.02) and "]<!--" in of_jt
     assert gap.startswith("+0.8")
+    part = "<!--beyond jt correct speaker==0-->"
+    assert filled(f"1{part}") == f"{scores.correct[30]:.3f}{part}"
     with pytest.raises(ValueError, match="was not run"):
         filled("1<!--beyond bn correct-->")
 
