@@ -29,7 +29,7 @@ def test_verdicts_on_scores_with_known_answers():
     )
     here = verdicts(scores).here.tolist()
     assert here[:3] == ["held: smaller effect", "undecided", "not held: the reverse"]
-    assert here[3:6] == ["held: larger effect", "not held: the reverse", "held: smaller effect"]  # PESQ: -0.2, -0.1 and +0.3
+    assert here[3:6] == ["held: larger effect", "not held: the reverse", "held: smaller effect"]  # in PESQ
     assert here[6:] == ["cannot be tested: not run"] * 3
 
 
