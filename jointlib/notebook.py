@@ -13,6 +13,7 @@ from jointlib.config import PROFILES, Config, ConfigError, load_config, unknown
 from jointlib.config.values import Parameters
 from jointlib.corpora.batches import load_data
 
+LITERALS = (bool, int, float, str, list, tuple, dict, type(None))  # what a parameter is written as
 Row = Annotated[int | None, "row of the test plan"]
 
 
@@ -22,8 +23,8 @@ def read_parameters(scope: MutableMapping[str, Any], **own: Any) -> Config:
     A text is what YAML makes of it, as ``papermill -p`` has nothing else: "[0, 5]" is a list, "false" no text but a
     boolean; where a list is due, one value is its only entry. None leaves a parameter to the profile, unless it is one
     of its values (``STEM = None``). Classes, constants of jointlib, tensors and tables that later cells bind are no
-    parameters when the notebook runs again. ConfigError: no profile; a parameter that is unknown, in another case or
-    not written out; an own parameter of another type, or a `Row` that the test plan does not have.
+    parameters when the notebook runs again. ConfigError: no profile; a parameter that is unknown or in another case; an
+    own parameter of another type, or a `Row` that the test plan does not have.
     """
     kinds = {name.upper(): entry.annotation for name, entry in Config.model_fields.items()} | own
     for name in () if "config" in scope else list(scope):  # in a second run there are names of later cells
@@ -40,11 +41,9 @@ def read_parameters(scope: MutableMapping[str, Any], **own: Any) -> Config:
     model = create_model("Own", __base__=Parameters, **{name: (kind, ...) for name, kind in own.items()})
     scope.update(model(**{name: scope[name] for name in own}))
     given = {name: value for name, value in scope.items() if name.isupper() and name not in own}
-    if computed := [name for name, value in given.items() if name in kinds and not _is_literal(value)]:
-        raise ConfigError(f"{', '.join(computed)}: write the value out, as a number, text, or a list of them")
-    given = {name: value for name, value in given.items() if _is_literal(value) and not hasattr(jointlib, name)}
-    if strange := [name for name in given if name not in kinds]:
-        raise ConfigError("; ".join(unknown("parameter", name, kinds) for name in strange))
+    for name in given.keys() - kinds.keys():
+        if isinstance(given.pop(name), LITERALS) and not hasattr(jointlib, name):
+            raise ConfigError(unknown("parameter", name, kinds))
     chosen = [name for name, value in given.items() if value is not None or type(None) in get_args(kinds[name])]
     config = load_config(**{name.lower(): given[name] for name in chosen})
     for name in [name for name, kind in own.items() if kind is Row and scope[name] is not None]:
@@ -52,9 +51,3 @@ def read_parameters(scope: MutableMapping[str, Any], **own: Any) -> Config:
         if not 0 <= scope[name] < rows:
             raise ConfigError(f"{name}={scope[name]}: the test plan has rows 0 to {rows - 1}")
     return config
-
-
-def _is_literal(value: Any) -> bool:
-    if type(value) in (list, tuple, dict):
-        return all(map(_is_literal, value.values() if type(value) is dict else value))
-    return value is None or type(value) in (bool, int, float, str)

@@ -5,7 +5,6 @@ import pandas as pd
 from IPython.display import Markdown
 
 from jointlib.findings.comparisons import Cell, better, difference, shown
-from jointlib.findings.intervals import cells, on_noise
 from jointlib.findings.measures import MEASURES
 from jointlib.runs.folder import title
 
@@ -28,23 +27,6 @@ def versus(scores: pd.DataFrame, metric: str, first: Cell, second: Cell) -> str:
         verdict = "cannot be compared, with a single test speaker, with"
     label = MEASURES[metric].label
     return f"**{title(*first)}** {verdict} **{title(*second)}** in {label} ({shown(about, metric)})."
-
-
-def best_of_all(scores: pd.DataFrame, metric: str, rival: Cell) -> str:
-    """The best of all cells that are tested on noisy speech, or those that share the best mean, and whether they are
-    better than `rival`; a classifier that has learnt nothing is not the best in accuracy."""
-    table, measure = cells(on_noise(scores), metric), MEASURES[metric]
-    if table.empty:
-        return ""
-    able = table[~table.guessing.astype(bool)] if metric == "correct" else table
-    if able.empty:
-        return f"Of {len(table)} cells, none has learnt to classify, so that none is the best."
-    value = f"{able.value.min() if measure.less_is_better else able.value.max():{measure.form}}"
-    best = [row for row in able.itertuples() if f"{row.value:{measure.form}}" == value]  # equal as they are shown
-    names = " and ".join(f"**{title(row.strategy, row.alpha)}**" for row in best)
-    text = f"Of {len(table)} cells, {names} {'has' if len(best) == 1 else 'share'} the best {measure.label}, {value}."
-    against = [versus(scores, metric, (row.strategy, row.alpha), rival) for row in best if row.strategy != rival[0]]
-    return " ".join(filter(None, [text, *against]))
 
 
 def verdict_count(verdicts: pd.DataFrame) -> str:

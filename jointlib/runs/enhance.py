@@ -2,7 +2,6 @@
 
 import csv
 import sys
-from collections import Counter
 from pathlib import Path
 
 from jointlib import OUTSIDE
@@ -13,7 +12,6 @@ from jointlib.support.progress import Progress
 
 COLUMNS = ("file", "run", "strength", "intent", "probability", "gain", "problem")
 WRITTEN = (".wav", ".flac")  # the single file that a user names; in a folder all is WAV
-SILENCE = "silent: no intent"
 
 
 def enhance_files(
@@ -26,7 +24,7 @@ def enhance_files(
     probability, the gain of a waveform that would have clipped, and the problem of a file that failed, where the
     others go on, or that is silent. The intent of a file longer than the training clips is that of its loudest clip.
     For a single file, `output` may also be OUT.wav or OUT.flac; its row is then in OUT.csv. What is passed over in a
-    folder, scaled or silent is counted on standard error.
+    folder is counted on standard error.
 
     Returns: how many files failed. Raises ValueError: no such strength or format. FileNotFoundError: no audio file.
     FileExistsError: an output is an input, or exists and `overwrite` is not set; nothing is written. As `load_run`.
@@ -42,7 +40,7 @@ def enhance_files(
         if target.exists() and not overwrite:
             raise FileExistsError(f"{target}: exists; choose another output folder, or replace it with --overwrite")
     table.parent.mkdir(parents=True, exist_ok=True)
-    told: Counter[str] = Counter()
+    failed = 0
     with table.open("w", newline="", errors="backslashreplace") as stream:
         rows = csv.DictWriter(stream, COLUMNS)
         rows.writeheader()
@@ -52,15 +50,10 @@ def enhance_files(
                 row |= _enhance_file(loaded, file, target, strength)
             except (ArithmeticError, MemoryError, OSError, RuntimeError, ValueError) as error:
                 row["problem"] = f"{type(error).__name__}: {error}"
-                told["failed"] += 1
-            told["would have clipped; written with the gain in the table"] += row.get("gain", 1) < 1
-            told[SILENCE] += row.get("problem") == SILENCE
+                failed += 1
             rows.writerow(row)
             stream.flush()  # an interruption leaves the rows of the files that are done
-    for what, files in told.items():
-        if files:
-            print(f"{files} of {len(targets)} files: {what}; see {table}", file=sys.stderr)
-    return told["failed"]
+    return failed
 
 
 def _enhance_file(run: Run, file: Path, target: Path, strength: float) -> dict[str, object]:
@@ -72,7 +65,7 @@ def _enhance_file(run: Run, file: Path, target: Path, strength: float) -> dict[s
         best = int(probabilities.argmax())
         row = {"intent": run.intents[best], "probability": float(probabilities[best])}
         if probabilities.isnan().any():
-            row = {"problem": SILENCE}
+            row = {"problem": "silent: no intent"}
     if enhanced is not None:
         row["gain"] = 1 / max(1.0, float(enhanced.abs().max()))
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -85,18 +85,8 @@ def passages(pairs: Pairs, speakers: Sequence[str]) -> tuple[list[str], Pairs]:
     return names, joined
 
 
-def score(pairs: Pairs, workers: int | None, title: str, metrics: tuple[str, ...] = QUALITY) -> pd.DataFrame:
-    """`quality` of every (clean, estimate), in order, by so many processes (None: one per core; 1: this one).
-
-    joblib starts them without importing the caller's script again, so that a script needs no ``if __name__`` guard.
-    """
-    parallel = Parallel(n_jobs=workers or -1, return_as="generator")
-    scored = parallel(delayed(quality)(pair, metrics) for pair in pairs)
-    return pd.DataFrame(Progress(len(pairs), title, values=scored))
-
-
 def score_once(config: Config, pairs: Pairs, title: str, metrics: tuple[str, ...] = QUALITY) -> pd.DataFrame:
-    """`score`, kept in the profile's folder ``scores``: all its runs are compared with the same noisy speech."""
+    """`quality` of every (clean, estimate), in order, kept in the folder ``scores``, as all runs share noisy speech."""
     digest = hashlib.blake2b(",".join(metrics).encode(), digest_size=8)
     for wave in chain.from_iterable(pairs):
         digest.update(np.ascontiguousarray(wave))
@@ -104,7 +94,9 @@ def score_once(config: Config, pairs: Pairs, title: str, metrics: tuple[str, ...
     file.parent.mkdir(parents=True, exist_ok=True)
     with locked(file.with_suffix(".lock"), title.lower()):  # runs that train side by side need the same scores
         if not file.exists():
-            write_csv(file, score(pairs, config.metric_workers, title, metrics))
+            parallel = Parallel(n_jobs=config.metric_workers or -1, return_as="generator")
+            scored = parallel(delayed(quality)(pair, metrics) for pair in pairs)
+            write_csv(file, pd.DataFrame(Progress(len(pairs), title, values=scored)))
     return pd.read_csv(file, dtype={"failed": str}).fillna({"failed": ""})
 
 

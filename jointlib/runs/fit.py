@@ -19,7 +19,7 @@ from jointlib.config import Config, identity, parent_of
 from jointlib.corpora.batches import Data, load_data
 from jointlib.fast.cpu import fast_cpu, keep_freed_memory
 from jointlib.runs.evaluate import evaluate, summarise
-from jointlib.runs.folder import check_place, environment, finished, read_weights, run_folder, title, trained_before
+from jointlib.runs.folder import check_place, environment, finished, load_weights, run_folder, title, trained_before
 from jointlib.runs.run import build_network, load_run
 from jointlib.strategies import freeze, parents
 from jointlib.support.checkpoint import CHECKPOINT, Checkpoint
@@ -74,14 +74,19 @@ def _make(data: Data, folder: Path) -> None:
         about["origins"] = {part: origin.name for part, origin in origins.items()}
         write_json(work / "config.json", identity(config) | data.identity | about)
     if twin := on_first(lambda: trained_before(config, data.identity)):
-        model.load_state_dict(read_weights(twin, model.state_dict()))
+        load_weights(model, twin)
         about_training = {"trainings": read_json(twin / "record.json")["trainings"], "weights_from": twin.name}
         if is_first():
             write_atomically(work / "history.csv", (twin / "history.csv").read_bytes())
     else:
         about_training = {"trainings": _train(model, data, work, origins)}
     if is_first():
-        _evaluate(model, data, work)
+        per_utterance, per_passage = evaluate(model, data)
+        write_csv(work / "per_utterance.csv", per_utterance)
+        write_csv(work / "per_passage.csv", per_passage)
+        write_json(work / "metrics.json", summarise(per_utterance, per_passage))
+        weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
+        write_atomically(work / "weights.safetensors", save(weights))
         about_run = {"seed": config.seed, "seconds_since_last_start": round(time.time() - started, 1)}
         about_run |= {"parameters": sum(parameter.numel() for parameter in model.parameters())}
         about_run |= {"processes": processes(), "cut": cut, **environment(config)}
@@ -122,13 +127,3 @@ def _train(model: nn.Module, data: Data, work: Path, origins: Mapping[str, Path]
     if is_first():
         write_csv(work / "history.csv", pd.DataFrame(history, columns=None if history else ["step"]))
     return trainings
-
-
-def _evaluate(model: nn.Module, data: Data, work: Path) -> None:
-    """Evaluate the model on the test split, and write its scores and its weights."""
-    per_utterance, per_passage = evaluate(model, data)
-    write_csv(work / "per_utterance.csv", per_utterance)
-    write_csv(work / "per_passage.csv", per_passage)
-    weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
-    write_atomically(work / "weights.safetensors", save(weights))
-    write_json(work / "metrics.json", summarise(per_utterance, per_passage))

@@ -12,11 +12,10 @@ import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import nn
 
 from jointlib.config import CHECKOUT, Config, ConfigError, identity
 from jointlib.strategies import STRATEGIES
-from jointlib.support.checkpoint import CHECKPOINT
 from jointlib.support.files import UnusableFile, read_json
 
 SCORES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "per_passage.csv")
@@ -72,8 +71,6 @@ def check_place(config: Config, data: Mapping[str, Any] | None = None) -> None:
         raise FileExistsError(f"{folder}: not a finished run, but not empty; move it away to train anew")
     elif (work / "config.json").exists():
         check_identity(work, config, data)
-    elif any((work / name).exists() for name in (*FILES, CHECKPOINT)):
-        raise FileExistsError(f"{work}: config.json is missing, so what was trained is unknown; move it away")
 
 
 def trained_before(config: Config, data: Mapping[str, Any]) -> Path | None:
@@ -115,43 +112,30 @@ def read_config(folder: Path) -> tuple[Config, list[str]]:
     values = read_json(file, "intents", "content", "origins")
     intents = values.pop("intents")
     del values["content"], values["origins"]
-    # A parameter that older versions had, and that was not set, decides nothing.
-    given = {name: value for name, value in values.items() if name in Config.model_fields or value is not None}
     try:
-        return Config(**given), intents
+        return Config(**values), intents
     except ConfigError as error:
         raise UnusableFile(f"{file}: {error}; was it written by another version of jointlib?") from error
 
 
-def read_weights(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """weights.safetensors of a run; UnusableFile unless it holds finite numbers of the shapes and types of `wanted`."""
+def load_weights(model: nn.Module, folder: Path, assign: bool = False) -> None:
+    """Give a network the weights of a run; `assign` replaces its tensors. UnusableFile: damaged, or of other sizes."""
     file = folder / "weights.safetensors"
     try:
-        weights = load_file(file)
-    except SafetensorError as error:
-        raise UnusableFile(f"{file}: not readable as safetensors ({error}); copy the run again") from error
-    held, expected = ({name: (x.shape, x.dtype) for name, x in tensors.items()} for tensors in (weights, wanted))
-    for name in sorted(held.keys() | expected.keys()):
-        if held.get(name) != expected.get(name):
-            differing = f"{name} is {held.get(name)}, expected {expected.get(name)}"
-            raise UnusableFile(f"{file}: does not fit config.json ({differing}); copy the run again")
-        if not weights[name].isfinite().all():
-            raise UnusableFile(f"{file}: {name} holds values that are not finite numbers; train the run anew")
-    return weights
+        model.load_state_dict(load_file(file), assign=assign)
+    except (SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UnusableFile(f"{file}: damaged, or does not fit config.json ({reason}); copy the run again") from error
 
 
 def list_runs(results: Path | str) -> pd.DataFrame:
     """The finished runs in a profile's folder, weights or not: folder, strategy, alpha, seed, variant, and `cost`.
 
-    UnusableFile: a run lacks a file, or its folder does not have its name, such as a copy that would count twice.
+    UnusableFile: a folder does not have its run's name, such as a copy that would count twice.
     """
     names, rows = ["strategy", "alpha", "seed", "variant"], []
-    for folder in sorted(path for path in Path(results, "runs").glob("*") if path.suffix != ".partial"):
-        missing = [name for name in SCORES if not (folder / name).is_file()]
-        if len(missing) == len(SCORES):
-            continue  # somebody's own folder
-        if missing:
-            raise UnusableFile(f"{folder}: a run that lacks {', '.join(missing)}; move it away, or copy it again")
+    folders = [file.parent for file in sorted(Path(results, "runs").glob("*/config.json"))]
+    for folder in [folder for folder in folders if folder.suffix != ".partial"]:
         config, _ = read_config(folder)
         if folder.name != config.run_name:
             raise UnusableFile(f"{folder}: holds {config.run_name}; give it that name, or move it out of runs")

@@ -16,7 +16,7 @@ from jointlib.config import Config
 from jointlib.corpora.audio import resample
 from jointlib.corpora.contaminate import LEVEL_DB
 from jointlib.fast.cpu import fast_cpu
-from jointlib.runs.folder import FILES, SHIPPED, finished, read_config, read_weights
+from jointlib.runs.folder import FILES, SHIPPED, finished, load_weights, read_config
 from jointlib.strategies import JointOutput
 
 Wave = np.ndarray | Tensor
@@ -150,10 +150,8 @@ class Run:
     def classify(self, waves: Tensor) -> Tensor:
         """Classify the loudest clip of waveforms (B, T) at 16 kHz by the back-end alone: probabilities (B, classes).
 
-        Raises ValueError: its input is no waveform. FloatingPointError: the output is not finite.
+        Raises FloatingPointError: the output is not finite.
         """
-        if not hasattr(self.model, "classify"):
-            raise ValueError(f"{self.folder}: {self.config.strategy} has no back-end that classifies a waveform")
         clips = torch.stack([wave[loudest(wave, self.config.clip_samples)] for wave in waves])
         _, logits = self._compute(lambda clips: JointOutput(None, self.model.classify(clips)), clips)
         return self._finite(logits).softmax(dim=1)
@@ -198,7 +196,7 @@ def load_run(folder: Path | str, device: str | torch.device = "cpu", fast: bool 
     config = config.replace(device=str(device))
     with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced
         model = build_network(config, len(intents))
-    model.load_state_dict(read_weights(folder, model.state_dict()), assign=True)
+    load_weights(model, folder, assign=True)
     if fast and config.torch_device.type == "cpu":
         fast_cpu(model)
     return Run(folder, config, intents, model.to(config.torch_device).eval())

@@ -59,10 +59,9 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def read_json(file: Path, *names: str) -> dict[str, Any]:
-    """Read a JSON object; UnusableFile if it is none, or lacks one of `names`."""
+    """Read a JSON object; UnusableFile if it is not JSON, or lacks one of `names`."""
     try:
-        if not isinstance(values := json.loads(file.read_text(encoding="utf-8")), dict):
-            raise ValueError("it holds no object")
+        values = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UnusableFile(f"{file}: not readable as JSON ({error}); restore it from a copy") from error
     if missing := [name for name in names if name not in values]:

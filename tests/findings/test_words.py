@@ -36,25 +36,6 @@ def test_a_single_test_speaker_gives_no_verdict(scores):
     assert "cannot be compared, with a single test speaker" in words.versus(alone, "correct", BOTH, JT)
 
 
-def test_the_best_of_all(scores):
-    said = words.best_of_all(scores, "correct", READER)
-    assert said.startswith("Of 4 cells, **Detached cascade** has the best accuracy, 0.8")
-    assert "is better than **Classifier, noisy-trained**" in said
-    clean = scores[scores.strategy == "jt"].assign(strategy="jt_clean", correct=1.0)  # another task
-    assert words.best_of_all(pd.concat([scores, clean]), "correct", READER) == said
-    assert words.best_of_all(scores, "mse_enhanced", NOISY) == ""
-    tie = words.best_of_all(scores[scores.strategy != "detached"].assign(correct=1.0), "correct", READER)
-    assert (
-        "**Classifier, clean-trained** and **Classifier, noisy-trained** and **JT, α = 0.5** share the best accuracy, 1"
-        in tie
-    )
-    guesses = scores.assign(predicted="a", intent="a", correct=1.0)  # always the same
-    assert words.best_of_all(guesses, "correct", READER).startswith("Of 4 cells, none has learnt to classify")
-    distance = scores.assign(lsd_enhanced=np.where(scores.strategy == "jt", 8.0, 9.0))  # less is better
-    nearest = "**JT, α = 0.5** has the best log-spectral distance, 8.0."
-    assert nearest in words.best_of_all(distance, "lsd_enhanced", NOISY)
-
-
 def test_claims_are_counted(scores):
     assert words.verdict_count(verdicts(scores)) == "The paper's 9 claims: 7 cannot be tested, 2 held."
 

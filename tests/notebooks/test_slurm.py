@@ -16,7 +16,8 @@ import pytest
 from kills import numbers
 
 from jointlib.config import CHECKOUT, load_config
-from jointlib.runs.folder import CHECKPOINT, environment
+from jointlib.runs.folder import environment
+from jointlib.support.checkpoint import CHECKPOINT
 from jointlib.support.files import write_json
 
 SYSTEM = Path("/etc/slurm/slurm.conf")  # the plugin's job steps know no other place

@@ -86,7 +86,7 @@ def test_a_single_file_has_an_output_folder_or_an_output_file(tiny_runs, source,
         enhance_files(tiny_runs["jt"], source / "a.wav", tmp_path / "b.mp3")
 
 
-def test_silence_has_no_intent_and_what_would_clip_has_one_gain_and_both_are_told(tiny_runs, tmp_path, capsys):
+def test_silence_has_no_intent_and_what_would_clip_has_one_gain(tiny_runs, tmp_path):
     wave, source = np.random.default_rng(0).normal(size=8000), sound(tmp_path / "in/quiet.wav").parent
     for name, level, offset in (("loud", 2, 0), ("silent", 0, 0), ("nearly", 1e-5, 0), ("offset", 0, 0.2)):
         soundfile.write(source / f"{name}.wav", level * wave + offset, 8000, subtype="FLOAT")
@@ -95,8 +95,6 @@ def test_silence_has_no_intent_and_what_would_clip_has_one_gain_and_both_are_tol
     assert table.gain["loud"] == pytest.approx(1 / np.abs(2 * wave).max()) and (table.gain.drop("loud") == 1).all()
     np.testing.assert_allclose(soundfile.read(tmp_path / "out/loud.wav")[0], wave / np.abs(wave).max(), atol=1e-4)
     assert set(table.index[table.intent.isna()]) == {"silent", "nearly", "offset"} == set(table.problem.dropna().index)
-    told = capsys.readouterr().err
-    assert "1 of 5 files: would have clipped" in told and "3 of 5 files: silent: no intent" in told
 
 
 def linked(place: Path, target: Path) -> Path:

@@ -10,7 +10,7 @@ import pytest
 
 from jointlib.config import load_config
 from jointlib.runs import evaluate as module
-from jointlib.runs.evaluate import PASSAGE, passages, remark, score, score_once, summarise
+from jointlib.runs.evaluate import PASSAGE, passages, remark, score_once, summarise
 
 
 def test_failures_are_counted_and_not_averaged():
@@ -53,25 +53,25 @@ def test_the_same_speech_is_scored_once(tmp_path, monkeypatch):
     config = load_config("smoke", results=str(tmp_path), metric_workers=1)
     first = score_once(config, pairs, "Scoring", ("si_sdr", "mse"))
     assert first.failed.tolist() == ["", "", "", "si_sdr: silent signal"] and first.si_sdr.isna().sum() == 1
-    pd.testing.assert_frame_equal(first, score(pairs, 1, "Scoring", ("si_sdr", "mse")))
-    monkeypatch.setattr(module, "score", lambda *_: pytest.fail("scored again"))
+    monkeypatch.setattr(module, "quality", lambda *_: pytest.fail("scored again"))
     pd.testing.assert_frame_equal(score_once(config, pairs, "Scoring", ("si_sdr", "mse")), first)
 
 
 # Long enough that BLAS shares a product among its threads: without a limit, the last digits of SI-SDR differ.
 SCRIPT = """
 import numpy as np
-from jointlib.runs.evaluate import score
-rng = np.random.default_rng(0)
+from jointlib.config import load_config
+from jointlib.runs.evaluate import score_once
+config, rng = load_config("smoke", results="{results}", metric_workers={workers}), np.random.default_rng(0)
 pairs = [(clean := rng.normal(size=400_000), clean + rng.normal(size=400_000)) for _ in range(2)]
-print(score(pairs, {workers}, "Scoring", ("stoi", "si_sdr", "lsd", "mse")).map(repr).to_csv())
+print(score_once(config, pairs, "Scoring", ("stoi", "si_sdr", "lsd", "mse")).map(repr).to_csv())
 """
 
 
-def test_numbers_depend_neither_on_threads_nor_on_processes():
+def test_numbers_depend_neither_on_threads_nor_on_processes(tmp_path):
     found = []
     for threads, workers in ((1, 1), (2, 2)):
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-        command = [sys.executable, "-c", SCRIPT.format(workers=workers)]
+        command = [sys.executable, "-c", SCRIPT.format(workers=workers, results=tmp_path / str(workers))]
         found.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
     assert found[0] == found[1] and found[0].count("\n") > 2

@@ -6,7 +6,6 @@ import pickle
 import shutil
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from jointlib.findings.scores import read_run
@@ -43,14 +42,12 @@ def half(name):
 
 RUNS = {
     "no weights": (lambda folder: (folder / "weights.safetensors").unlink(), r"weights\.safetensors"),
-    "cut weights": (half("weights.safetensors"), r"weights\.safetensors: not readable as safetensors"),
-    "text for weights": (put("weights.safetensors", b"hello" * 99), "not readable as safetensors"),
-    "other shapes": (weights(lambda w: w | {HEAD: w[HEAD][:, :3].clone()}), r"does not fit config\.json"),
-    "a weight too few": (weights(lambda w: {k: v for k, v in w.items() if k != HEAD}), r"does not fit config\.json"),
-    "weights of NaN": (weights(lambda w: w | {HEAD: w[HEAD] * torch.nan}), "holds values that are not finite"),
-    "other intents": (settings(intents=["a", "b"]), r"does not fit config\.json"),
+    "cut weights": (half("weights.safetensors"), r"weights\.safetensors: damaged"),
+    "text for weights": (put("weights.safetensors", b"hello" * 99), r"weights\.safetensors: damaged"),
+    "other shapes": (weights(lambda w: w | {HEAD: w[HEAD][:, :3].clone()}), f"config.*size mismatch for {HEAD}"),
+    "a weight too few": (weights(lambda w: {k: v for k, v in w.items() if k != HEAD}), f"config.*Missing.*{HEAD}"),
+    "other intents": (settings(intents=["a", "b"]), f"config.*size mismatch for {HEAD}"),
     "no JSON": (put("config.json", b"{'a': 1}"), r"config\.json: not readable as JSON"),
-    "JSON, no object": (put("config.json", b"null"), r"config\.json: not readable as JSON \(it holds no object"),
     "a list": (put("config.json", b"[1, 2]"), r"config\.json"),
     "an unknown parameter": (settings(stemm=3), r"config\.json: unknown parameter 'stemm'"),
     "text for a number": (settings(tcn_blocks="five"), r"config\.json: tcn_blocks='five': must be a valid integer"),

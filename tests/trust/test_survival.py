@@ -11,8 +11,9 @@ from jointlib import train
 from jointlib.config import load_config
 from jointlib.runs import fit as fit_module
 from jointlib.runs.fit import fit
-from jointlib.runs.folder import CHECKPOINT, run_folder
+from jointlib.runs.folder import run_folder
 from jointlib.runs.run import load_run
+from jointlib.support.checkpoint import CHECKPOINT
 from jointlib.support.files import UnusableFile
 
 pytestmark = [pytest.mark.trust, pytest.mark.usefixtures("cheap_metrics")]
