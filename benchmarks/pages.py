@@ -7,6 +7,7 @@ A page asks for a table, or for a number, behind which an invisible comment says
     0.863 [0.81, 0.91]<!--beyond jt:0.9 stoi 95%-->          with its interval; JT at alpha = 0.9
     +0.05 [+0.02, +0.08]<!--beyond detached-jt correct-->   the paired difference of two strategies
     1.90<!--beyond detached pesq_wb_enhanced passages-->    of joined passages of 8 s
+    +0.05 [+0.01, +0.09]<!--beyond detached-jt correct shapes-->  the interval is over voice shapes, not speakers
     0.77<!--beyond jt correct snr_db==0-->                  of a part of the utterances; or noise_type=='Babble'
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from jointlib.config import CHECKOUT, load_config
+from jointlib.corpora.embedded.speech import speakers
 from jointlib.findings.comparisons import Cell, difference, shown, values
 from jointlib.findings.intervals import in_text, interval
 from jointlib.findings.measures import MEASURES
@@ -39,6 +41,13 @@ def scores(profile: str, passages: bool) -> pd.DataFrame:
     return table.assign(path=table.groupby(["strategy", "alpha", "seed"]).cumcount())
 
 
+@cache
+def shapes(profile: str) -> dict[str, str]:
+    """The voice shape (variant of espeak-ng) of each test speaker of an embedded corpus."""
+    people = speakers(load_config(profile).embedded.model_dump())["test"]
+    return {person["id"]: person["voice"].partition("+")[2] for person in people}
+
+
 def cell(text: str) -> Cell:
     """``jt:0.9`` or ``detached`` as strategy and alpha; a joint strategy alone is meant at 0.5."""
     strategy, _, alpha = text.partition(":")
@@ -49,7 +58,9 @@ def number(key: str) -> str:
     """What a comment asks for, as text. ValueError: it was not run."""
     profile, cells, metric, *others = key.split()
     table = scores(profile, "passages" in others)
-    for condition in set(others) - {"passages", "95%"}:
+    if "shapes" in others:
+        table = table.assign(speaker=table.speaker.map(shapes(profile)))
+    for condition in set(others) - {"passages", "95%", "shapes"}:
         table = table.query(condition)
     metric = metric if metric.startswith("correct") else f"{metric.removesuffix('_enhanced')}_enhanced"
     first, _, second = cells.partition("-")
