@@ -76,10 +76,15 @@ def number(key: str) -> str:
     return in_text(mean, *((low, high) if "95%" in others else (nothing, nothing)), MEASURES[metric].form)
 
 
+def compact(table: str) -> str:
+    """A table in Markdown without padding, which browsers do not show."""
+    return re.sub("-{4,}", "---", re.sub(" {2,}", " ", table.strip()))
+
+
 def filled(text: str) -> str:
     """A page's text with the tables and numbers of the record."""
     text = TABLE.sub(
-        lambda found: f"<!-- {found[1]} -->\n\n{(TARGET / found[1]).read_text().strip()}\n\n<!-- end -->", text
+        lambda found: f"<!-- {found[1]} -->\n\n{compact((TARGET / found[1]).read_text())}\n\n<!-- end -->", text
     )
     return NUMBER.sub(lambda found: f"{number(found[1])}<!--{found[1]}-->", text)
 
