@@ -1,10 +1,16 @@
 """The record: the pages that show it, and the learning rates that it chooses."""
 
+import base64
+import io
+
+import nbformat
 import pandas as pd
 import pytest
 from invented import invented_scores
+from nbformat import v4
 
 from benchmarks import pages, rates
+from benchmarks.executed import write_markdown
 from benchmarks.pages import PAGES, filled
 
 
@@ -45,3 +51,20 @@ def test_rates_are_tried_until_validation_decides(monkeypatch):
     assert len(runs) == sum(map(len, accuracies.values()))
     enhancer = runs.assign(valid_accuracy=float("nan"), valid_loss=runs.learning_rate)
     assert rates.best(enhancer[enhancer.seed == 0]) == 5e-4  # enhancement alone has but a loss
+
+
+def test_an_executed_notebook_as_markdown(tmp_path):
+    """Figures lie beside the page; sounds, widgets and the layout of pandas are left out."""
+    axes = pd.DataFrame({"a": [1.0]}).plot()
+    axes.figure.savefig(drawn := io.BytesIO())
+    html = "<style scoped>td {}</style><table></table>"
+    shown = [{"image/png": base64.b64encode(drawn.getvalue()).decode()}, {"text/html": html}]
+    hidden = [{"text/html": "<audio src='data:...'>"}, {"application/vnd.jupyter.widget-view+json": {}}]
+    outputs = [v4.new_output("display_data", data) for data in shown + hidden]
+    notebook = v4.new_notebook(cells=[v4.new_markdown_cell("# Title"), v4.new_code_cell("1 + 1", outputs=outputs)])
+    nbformat.write(notebook, tmp_path / "executed.ipynb")
+    write_markdown(tmp_path / "executed.ipynb", tmp_path / "pages/page.md")
+    text = (tmp_path / "pages/page.md").read_text()
+    assert text.startswith("# Title") and "<table>" in text and "page/output_1_0.png" in text
+    assert not any(word in text for word in ("<audio", "<style", "widget"))
+    assert (tmp_path / "pages/page/output_1_0.png").stat().st_size < len(drawn.getvalue())
