@@ -127,12 +127,6 @@ def test_a_strangers_files_are_never_executed():
     assert quoted and set(quoted) == {":q"}
 
 
-def test_the_results_page_shows_what_was_recorded():
-    page = (ROOT / "docs/results.md").read_text()
-    for name, text in re.findall(r"<!-- (\S+\.md) -->\n\n(.*?)\n\n<!-- end -->", page, re.S):
-        assert (ROOT / "results/reference" / name).read_text().strip() == text, name
-
-
 def test_commands_of_the_pages_run_in_zsh():
     """Which takes brackets, ? and * outside quotes as patterns, and an interactive # as a word."""
     for page in PAGES:
