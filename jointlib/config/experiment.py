@@ -190,7 +190,7 @@ class Config(Parameters):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Config":
-        """Check the front-end's sizes before training; it may be built hours later, after the runs that initialise it."""
+        """Check the front-end's sizes before training: it may be built hours later, after runs that initialise it."""
         (window, hop), stride = self.mask_filters, 2**self.frontend_layers
         if window % (2 * hop):
             raise ValueError(f"mask_filters={self.mask_filters}: the hop must divide half the window")
