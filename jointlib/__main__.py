@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             style = (PositionalRequiredArgs, PositionalMetavarFromFieldName, DisallowNone)
             commands.cli(prog="jointlib", description=about, args=given, config=style)
     except KeyboardInterrupt:
-        print("Interrupted; what was finished is kept", file=sys.stderr)
+        print("Interrupted; finished work is kept", file=sys.stderr)
         raise SystemExit(130) from None
     except (ArithmeticError, MemoryError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(f"{type(error).__name__}: {str(error) or 'not enough memory'}") from error

@@ -109,7 +109,7 @@ class BlindVote(Application):
         return sounds.player_sound({name: waves[trial[column]] for name, column in order.items()})
 
     def vote(self, place: str) -> None:
-        """Keep a vote for the "first" or the "second" sound. SoundError until both, and X, were played: this also
+        """Record a vote for the "first" or the "second" sound. SoundError until both, and X, were played: this also
         protects the next trial from a double click."""
         played, sound = self.player.played, self.player.sound
         if played.get("revision") != sound["revision"] or set(played["names"]) != set(sound["names"]):

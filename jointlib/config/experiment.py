@@ -172,7 +172,7 @@ class Config(Parameters):
     @model_validator(mode="before")
     @classmethod
     def _set_what_the_strategy_does(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Set the strategy's own values, and reset parameters that it ignores, lest equal runs differ in name."""
+        """Set the strategy's own values, and reset parameters that it ignores, so that equal runs have one name."""
         row, own = STRATEGIES.get(str(values.get("strategy", "jt"))), values.get("per_strategy", {})
         with suppress(AttributeError, TypeError):  # not a mapping: rejected later, as an unknown strategy or init is
             values = values | own.get(values.get("strategy", "jt"), {})

@@ -114,9 +114,9 @@ def summarise(per_utterance: pd.DataFrame, per_passage: pd.DataFrame) -> dict[st
 
 
 def remark(per_utterance: pd.DataFrame) -> str:
-    """Why a classifier's scores are worthless: it is no better than always predicting the most frequent intent.
+    """A text if a classifier is not significantly better than always predicting the most frequent intent.
 
-    Empty if it is better, and where nothing is classified.
+    Empty if it is better, and without a classifier.
     """
     if "predicted" not in per_utterance:
         return ""

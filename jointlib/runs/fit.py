@@ -48,7 +48,7 @@ def fit(config: Config, data: Data | None = None) -> Path:
     if not on_first(lambda: finished(folder)):  # a finished run needs no lock, so that it may be read-only
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = folder.parents[1] / f".{folder.name}.lock"
-        with locked(lock, f"the run {folder.name} is made") if is_first() else nullcontext():
+        with locked(lock, f"it trains and evaluates {folder.name}") if is_first() else nullcontext():
             if not on_first(lambda: finished(folder)):  # another process may have made it in the meantime
                 _make(data, folder)
     on_first(lambda: check_place(config, data.identity))
