@@ -141,6 +141,6 @@ def test_a_file_that_fails_is_a_row_with_its_problem_and_costs_no_other(tiny_run
 
 
 def test_a_strength_that_cannot_be_is_refused_before_anything_is_written(tiny_runs, source, tmp_path):
-    with pytest.raises(ValueError, match=r"strength=1.5: must be 0 .* to 1"):
+    with pytest.raises(ValueError, match=r"strength=1.5: must be between 0 .* and 1"):
         enhance_files(tiny_runs["jt"], source, tmp_path / "out", strength=1.5)
     assert not (tmp_path / "out").exists()
