@@ -7,13 +7,13 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 TEST_JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# One thread a process: the grid fills the cores with processes. Threads of numpy and of torch would get in their way.
+# One thread per process: the grid fills the cores with processes. More threads of numpy and torch would slow them down.
 export OMP_NUM_THREADS ?= 1
-# Whatever a user's own Jupyter settings say: no other machine gets in, and no page without the token.
+# Override the user's own Jupyter settings: no access from other machines, and no page without the token.
 TOKEN := $(shell $(PYTHON) -c "import secrets; print(secrets.token_hex(24))")
 export TOKEN
 
-# Jupyter wants to be told that root, who is all there is in a container, is meant.
+# Jupyter refuses to run as root, the usual user of a container, without this option.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: reproduce test lab page bench
@@ -38,7 +38,7 @@ page: .venv/installed
 	$(BIN)/python .config/serve.py voila --token notebooks/06_audition.ipynb --Voila.ip=127.0.0.1 $(LAB)
 
 .venv/installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is wanted: make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url "$(TORCH_INDEX)" torch torchaudio)
 	$(PIP) -e .

@@ -1,6 +1,6 @@
-# The grid: every notebook executed with papermill, one process a cell. `snakemake -n` shows the plan.
+# The grid: every notebook executed with papermill, one process per run. `snakemake -n` shows the plan.
 #   snakemake --cores 2 --config profile=grid            any field of jointlib.config.Config may follow, e.g. init=pretrained
-# How `make reproduce` calls it, on a cluster, too: .config/snakemake and docs/scale.md.
+# How `make reproduce` and a cluster call it: .config/snakemake and docs/scale.md.
 import json
 import shlex
 import sys
@@ -16,7 +16,7 @@ PROFILE = str(config.get("profile", "quick"))
 
 
 def given(value):
-    """A value of --config; what stands in a list there comes as text."""
+    """A value of --config; entries of a list arrive as text."""
     return [yaml.safe_load(entry) for entry in value] if isinstance(value, list) else value
 
 
@@ -26,19 +26,19 @@ try:
         raise ConfigError(f"{', '.join(one)}: the grid takes lists, alphas=[0.1,0.5] strategies=[jt,bn] seeds=[0,1]")
     BASE = load_config(PROFILE, **OVERRIDES)
     if BASE.embedded is None:
-        sources(BASE)  # what has to be downloaded is named before anything is started
+        sources(BASE)  # an error here names missing downloads before anything is started
     CELLS = plan(BASE)
-    if workflow.is_main_process:  # and not again in each of the jobs, whose fit() refuses the same
+    if workflow.is_main_process:  # not again in each job, where fit() makes the same checks
         seconds = json.loads((CHECKOUT / "results/reference/times.json").read_text())["seconds"].get(PROFILE)
         took = f"{seconds / 60:.0f} min in all on 2 CPU cores" if seconds else "see the table of profiles in README.md"
         data = f"{'synthetic speech and noise, ' if BASE.embedded else ''}{BASE.corpus} and {BASE.noise}"
         print(f"Profile {PROFILE}: {survey(BASE)}; then tables, figures and the report", file=sys.stderr)
         print(f"Data: {data}\nTime: {took}", file=sys.stderr)
 except (OSError, ValueError) as error:
-    sys.exit(f"{type(error).__name__}: {error}")  # `quiet` would keep Snakemake from saying it
+    sys.exit(f"{type(error).__name__}: {error}")  # `quiet` would hide Snakemake's own message
 RESULTS = BASE.summary
 RUNS = BASE.folder / "runs"
-PIPELINE = FileLock(BASE.folder / ".pipeline.lock")  # given back by the system, however the pipeline ends
+PIPELINE = FileLock(BASE.folder / ".pipeline.lock")  # released by the system, however the pipeline ends
 
 
 onstart:
@@ -46,15 +46,15 @@ onstart:
     try:
         PIPELINE.acquire(timeout=0)
     except Timeout:
-        sys.exit(f"another pipeline is at work on {BASE.folder}; let it end, or stop it first")
+        sys.exit(f"another pipeline is running on {BASE.folder}; wait for it, or stop it first")
 
 
 onerror:
-    print("Not finished. What is done is kept: the same command goes on from there.", f"Snakemake's log: {log[0]}", sep="\n")
+    print("Not finished. Completed work is kept: the same command resumes there.", f"Snakemake's log: {log[0]}", sep="\n")
 
 
 def parameters(cell=None, **own):
-    """A notebook's parameters as JSON: the profile, what overrides it, and a cell's own in place of the grid's lists."""
+    """A notebook's parameters as JSON: the profile, what overrides it, and a run's own values in place of the grid's lists."""
     lists = ("strategies", "alphas", "seeds") if cell else ()
     values = {name.upper(): value for name, value in OVERRIDES.items() if name not in lists}
     return json.dumps({"PROFILE": PROFILE, **values, **(cell.parameters if cell else {}), **own})
@@ -64,8 +64,8 @@ PYTHON = shlex.quote(sys.executable)
 EXECUTE = f"{PYTHON} {shlex.quote(str(CHECKOUT / '.config/execute.py'))}"
 REPORT = f"{PYTHON} {shlex.quote(str(CHECKOUT / '.config/report.py'))}"
 EXECUTED = f"{RESULTS}/notebooks"
-MANY = 64  # threads: all that there are here, or as --max-threads says
-# Of several GPUs that CUDA_VISIBLE_DEVICES lists a cell takes one that no other holds, and has it until its process ends.
+MANY = 64  # threads: all of this machine, or --max-threads
+# If CUDA_VISIBLE_DEVICES lists several GPUs, a run locks a free one until its process ends.
 TAKE_GPU = """
 IFS=, read -ra gpus <<< "${CUDA_VISIBLE_DEVICES:-}"
 while (( ${#gpus[@]} > 1 )); do
@@ -85,7 +85,7 @@ OWN = {"02_baselines": {"BASELINES": BASELINES, "SEED": BASE.seeds[0]}, "06_audi
 localrules: all
 
 
-rule all:  # has no output, so that the answer is given where all was done before, too
+rule all:  # has no output, so that it prints the answer even if everything was done before
     input:
         f"{RESULTS}/report.html",
     params:
@@ -103,7 +103,7 @@ rule contaminate:
         notebook=f"{EXECUTED}/01_contaminate.ipynb",
     params:
         yaml=parameters(),
-    threads: MANY  # it has the machine to itself
+    threads: MANY  # uses the whole machine
     resources:
         mem_mb=4000,
         runtime=60,
@@ -116,7 +116,7 @@ rule cell:
         ancient(rules.contaminate.output),
         lambda wildcards: expand(f"{RUNS}/{{run}}/notebook.done", run=CELLS[wildcards.run].starts_from),
         notebook=ancient(lambda wildcards: f"{CHECKOUT}/notebooks/{CELLS[wildcards.run].notebook}.ipynb"),
-    output:  # a marker: snakemake removes the outputs of a notebook that fails, and the run must outlive it
+    output:  # a marker: snakemake removes the outputs of a notebook that fails, but must not remove the run
         touch(f"{RUNS}/{{run}}/notebook.done"),
     log:
         notebook=f"{EXECUTED}/{{run}}.ipynb",
@@ -125,7 +125,7 @@ rule cell:
     threads: BASE.threads or MANY
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * min(attempt, 4),
-        runtime=240,  # minutes; what is killed at their end goes on from its checkpoint, as often as --retries says
+        runtime=240,  # minutes; a job killed at this limit resumes from its checkpoint, up to --retries times
     priority: lambda wildcards: CELLS[wildcards.run].priority
     shell:
         "{TAKE_GPU} {EXECUTE} {input.notebook:q} {log.notebook:q} {params.yaml:q}"

@@ -1,7 +1,7 @@
 """``execute.py NOTEBOOK EXECUTED PARAMETERS``: papermill, as the Snakefile's rules call it. PARAMETERS are JSON.
 
-Says in whole lines, which several jobs can write into one terminal or file, how far training is and why a cell failed.
-What papermill and the kernel say goes to EXECUTED's name with the ending .log.
+Prints training progress and errors as whole lines, so that several jobs can share a terminal or file. The output of
+papermill and the kernel goes to EXECUTED's name with the ending .log.
 """
 
 import json
@@ -29,7 +29,7 @@ def say(text: str) -> None:
 
 
 class Lines:
-    """Takes what cells print, and says the state of progress bars in it now and then."""
+    """A stream for the cells' output; reports the progress bars in it at intervals."""
 
     def write(self, text: str) -> None:
         global said, last
@@ -42,7 +42,7 @@ class Lines:
                 say(f"{title}: {'step ' if training else ''}{done} of {total}{known}, {left} left")
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Nothing is buffered."""
 
 
 say("started")

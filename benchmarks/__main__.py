@@ -61,7 +61,7 @@ def _enhancers(axis: Axes, rows: dict[str, dict[str, float]]) -> None:
 
 
 def main() -> None:
-    """Measure, print how long each part took, write."""
+    """Measure, print each part's duration, and write the results."""
     machine = f"{cpu_count()} cores, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
     measured: dict[str, Any] = {"machine": f"{machine}, torch {torch.__version__}"}
     for name, measure in PARTS.items():

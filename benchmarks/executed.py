@@ -1,6 +1,6 @@
 """``python -m benchmarks.executed PROFILE``: the notebooks that `make reproduce` has executed, as Markdown.
 
-They come to results/reference/PROFILE/pages, figures beside them, and can be read without running anything. Sounds and
+They are written to results/reference/PROFILE/pages with their figures, to be read without running anything. Audio and
 widgets, which Markdown cannot show, are left out.
 """
 
@@ -29,12 +29,12 @@ PAGES = {
     "07_beyond_the_paper": "07_beyond_the_paper",
     "08_report": "08_report",
 }
-COLOURS = 64  # of a figure: a quarter of its size, and no difference to be seen
+COLOURS = 64  # of a figure: a quarter of its size, without a visible difference
 STYLE = re.compile(r"<style.*?</style>\s*", re.S)
 
 
 def shown(output: Any) -> bool:
-    """Whether Markdown can show what a cell has put out."""
+    """Whether Markdown can show a cell's output."""
     data = output.get("data", {})
     return not any("widget" in kind for kind in data) and "<audio" not in data.get("text/html", "")
 

@@ -1,8 +1,7 @@
-"""``python -m benchmarks.gpu``: a training step on a GPU, as it is and compiled, in bfloat16; in less than 15 minutes.
+"""``python -m benchmarks.gpu``: a training step on a GPU, eager and compiled, in bfloat16; in less than 15 minutes.
 
-It needs no corpus: the batch is noise. What it finds at the published sizes is recorded in
-results/reference/gpu.json. With --smoke the sizes are those of the profile smoke; that, like --device cpu, tries the
-program out and records nothing.
+It needs no corpus: the batch is noise. Results at the published sizes are recorded in results/reference/gpu.json.
+--smoke (the sizes of the profile smoke) and --device cpu only test the program and record nothing.
 """
 
 import argparse
@@ -39,7 +38,7 @@ def step(config: Config, compiled: bool, steps: int) -> dict[str, float]:
 
 
 def compare(config: Config, steps: int = 8) -> dict[str, Any]:
-    """The plain network and the compiled one; how much faster that is; and the step that the device's rates bound."""
+    """Times of the plain and of the compiled network, their ratio, and the step's lower bound at the device's rates."""
     rows: dict[str, Any] = {}
     for name, compiled in (("plain", False), ("compiled", True)):
         rows[name] = step(config, compiled, steps)
@@ -51,7 +50,7 @@ def compare(config: Config, steps: int = 8) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print, and record what was found on a GPU at the published sizes."""
+    """Measure, print, and record the results of a GPU at the published sizes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--strategies", nargs="+", default=["jt", "bn"])
     parser.add_argument("--device", default="cuda")

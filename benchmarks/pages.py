@@ -1,14 +1,14 @@
-"""``python -m benchmarks.pages``: put what results/reference holds into README, documents and notebooks.
+"""``python -m benchmarks.pages``: fill README, documents and notebooks from results/reference.
 
-A page asks for a table, or for a number, behind which an invisible comment says where it comes from:
+A page marks a table or a number with an invisible comment that names its source:
 
     <!-- beyond/tables/overview.md --> ... <!-- end -->
     0.863<!--beyond detached correct-->                     the mean of a column over utterances and seeds
     0.863 [0.81, 0.91]<!--beyond jt:0.9 stoi 95%-->          with its interval; JT at alpha = 0.9
     +0.05 [+0.02, +0.08]<!--beyond detached-jt correct-->   the paired difference of two strategies
-    1.90<!--beyond detached pesq_wb_enhanced passages-->    of joined passages of 8 s
+    1.90<!--beyond detached pesq_wb_enhanced passages-->    of utterances concatenated to 8 s
     +0.05 [+0.01, +0.09]<!--beyond detached-jt correct shapes-->  the interval is over voice shapes, not speakers
-    0.77<!--beyond jt correct snr_db==0-->                  of a part of the utterances; or noise_type=='Babble'
+    0.77<!--beyond jt correct snr_db==0-->                  of some utterances; or noise_type=='Babble'
 """
 
 import re
@@ -49,13 +49,13 @@ def shapes(profile: str) -> dict[str, str]:
 
 
 def cell(text: str) -> Cell:
-    """``jt:0.9`` or ``detached`` as strategy and alpha; a joint strategy alone is meant at 0.5."""
+    """``jt:0.9`` or ``detached`` as strategy and alpha; a joint strategy without alpha is taken at 0.5."""
     strategy, _, alpha = text.partition(":")
     return strategy, float(alpha) if alpha else 0.5 if strategy in ("jt", "bn", "bn_mix") else None
 
 
 def number(key: str) -> str:
-    """What a comment asks for, as text. ValueError: it was not run."""
+    """The number that a comment asks for, as text. ValueError: it was not run."""
     profile, cells, metric, *others = key.split()
     table = scores(profile, "passages" in others)
     if "shapes" in others:
@@ -77,7 +77,7 @@ def number(key: str) -> str:
 
 
 def compact(table: str) -> str:
-    """A table in Markdown without padding, which browsers do not show."""
+    """A Markdown table without its padding, which browsers ignore."""
     return re.sub("-{4,}", "---", re.sub(" {2,}", " ", table.strip()))
 
 

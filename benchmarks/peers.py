@@ -1,6 +1,6 @@
-"""``python -m benchmarks.peers beyond``: enhancers of others on a profile's test utterances, beside its own runs.
+"""``python -m benchmarks.peers beyond``: other authors' enhancers on a profile's test utterances, beside its own runs.
 
-The peers of `benchmarks.enhancers` were made from other and far more data than ours; see benchmarks/README.md for
+The peers of `benchmarks.enhancers` were trained on other and far more data than ours; see benchmarks/README.md for
 their installation. Writes peers.csv, .json and .md into results/reference and shows the table in docs/results.md.
 """
 
@@ -64,11 +64,11 @@ def check_delays(waves: Sequence[np.ndarray]) -> None:
     for name in installed_peers():
         _, enhance, delay = PEERS[name]
         if (late := delay_of(enhance, waves)) != delay:
-            raise ValueError(f"{name} is late by {late} samples, not {delay}; correct benchmarks/enhancers.py")
+            raise ValueError(f"{name} has a delay of {late} samples, not {delay}; correct benchmarks/enhancers.py")
 
 
 def enhancers(config: Config) -> dict[str, list[tuple[Enhancer, Path | None]]]:
-    """The noisy input as it is, every installed peer, and every finished run of `OURS`, one for each seed, with its
+    """The unprocessed input, every installed peer, and every finished run of `OURS`, one for each seed, with its
     folder."""
     found: dict[str, list[tuple[Enhancer, Path | None]]] = {"Noisy, unprocessed": [(lambda wave: wave, None)]}
     found |= {name: [(enhance, None)] for name, enhance in installed_peers().items()}
@@ -128,7 +128,7 @@ def measure(config: Config) -> pd.DataFrame:
 
 
 def shown(table: pd.DataFrame) -> str:
-    """The table as Markdown, an enhancer a row, best PESQ first, each value with its interval."""
+    """The table as Markdown, one row per enhancer, best PESQ first, each value with its interval."""
     order = table[table.metric == "pesq_wb"].sort_values("value", ascending=False).enhancer
     cell = table.apply(lambda row: "{value:.2f} [{low:.2f}, {high:.2f}]".format(**row), axis=1)
     wide = table.assign(cell=cell).pivot(index="enhancer", columns="metric", values="cell")
@@ -142,7 +142,7 @@ if __name__ == "__main__":
     profile = load_config(sys.argv[1])
     packages = [*(module for module, _, _ in PEERS.values()), "speechmos", "onnxruntime"]
     there = sorted(filter(find_spec, packages))
-    print(f"left out, as not installed (see benchmarks/README.md): {sorted(set(packages) - set(there))}")
+    print(f"left out, not installed (see benchmarks/README.md): {sorted(set(packages) - set(there))}")
     measured = measure(profile)
     write_csv(TARGET / "peers.csv", measured)
     versions = {package: metadata.version(package) for package in there}

@@ -1,10 +1,10 @@
 """``python -m benchmarks.rates ROW ...``: the learning rate that validation chooses for strategies, at alpha = 0.5.
 
-Three rates on the first seed of `beyond`, and further ones as long as the best is the lowest or the highest. Rates
-whose mean validation accuracy is within `MARGIN` of the best are tried on a second and a third seed, as long as there
-are several. An enhancer alone is tried on the first seed only, and has the rate with the lowest loss. Parents, such as
-JT's classifier, have the rate that was chosen for them: choose theirs first. Writes rates.csv, a row for each run, and
-does not repeat what is there.
+Three rates are tried on the first seed of `beyond`, and further ones while the best is the lowest or the highest. Rates
+whose mean validation accuracy is within `MARGIN` of the best are tried on a second and a third seed, while there are
+several. An enhancer alone is tried on the first seed only, and gets the rate with the lowest loss. Parents, such as
+JT's classifier, have the rate chosen for them: choose theirs first. Writes rates.csv, a row per run, and skips the
+runs recorded there.
 """
 
 import sys
@@ -32,7 +32,7 @@ def record() -> pd.DataFrame:
 
 
 def best(runs: pd.DataFrame) -> float:
-    """The learning rate with the best mean validation, of those that one strategy was trained at with most seeds."""
+    """The learning rate with the best mean validation, among a strategy's rates with the most seeds."""
     rates = runs.groupby("learning_rate").agg({"seed": "count", "valid_accuracy": "mean", "valid_loss": "mean"})
     return rates.sort_values(list(rates), ascending=[False, False, True]).index.tolist()[0]
 
@@ -48,14 +48,14 @@ def trial(strategy: str, rate: float) -> Path:
 
 
 def validated(folder: Path) -> dict[str, float]:
-    """A run's learning rate, and the validation that its weights are of."""
+    """A run's learning rate, and the validation scores of its selected weights."""
     history = pd.read_csv(folder / "history.csv")
     kept = history[history.selected].iloc[-1].filter(like="valid_")
     return {"learning_rate": read_config(folder)[0].learning_rate, **kept.astype(float).round(6)}
 
 
 def tried(strategy: str, rates: list[float], seed: int) -> pd.DataFrame:
-    """Train a strategy at these rates, as far as that is not recorded, and return all its recorded trials."""
+    """Train a strategy at those of these rates that are not recorded, and return all its recorded trials."""
     for rate in rates:
         if (record()[KEY] == [strategy, rate, seed]).all(axis=1).any():
             continue
@@ -70,7 +70,7 @@ def tried(strategy: str, rates: list[float], seed: int) -> pd.DataFrame:
 
 
 def choose(strategy: str) -> float:
-    """The learning rate of a strategy."""
+    """Choose the learning rate of a strategy."""
     seeds, rates = load_config(BASE).seeds[:3], list(RATES)
     runs = tried(strategy, rates, seeds[0])
     while (first := best(runs[runs.seed == seeds[0]])) in (min(rates), max(rates)):

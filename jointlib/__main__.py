@@ -1,4 +1,4 @@
-"""``jointlib COMMAND ...``. A command imports what it needs itself, so that --help is quick."""
+"""``jointlib COMMAND ...``. Each command imports what it needs, so that --help is fast."""
 
 import inspect
 import json
@@ -30,7 +30,7 @@ def train(*options: str) -> None:
     """
     from jointlib.config import Config, load_config
 
-    # Profile and strategy decide the defaults of the other options; what differs from these is overridden.
+    # Profile and strategy set the defaults of the other options; values that differ are passed as overrides.
     start, others = tyro.cli(Start, args=options, add_help=False, return_unknown_args=True)
     plain, about = load_config(**start), inspect.getdoc(train)
     given = tyro.cli(Config, prog="jointlib train", description=about, args=others, default=plain)
@@ -54,10 +54,10 @@ def enhance(run: Path, input: Path, output: Path, strength: float = OUTSIDE, ove
     Example: jointlib enhance detached recordings enhanced
 
     Args:
-        run: folder of a finished run, or a strategy that comes trained: detached, jt, bn, classifier_clean or _noisy
+        run: folder of a finished run, or a shipped model: detached, jt, bn, classifier_clean or classifier_noisy
         input: an audio file, or a folder of them
         output: folder for the enhanced files and predictions.csv; for a single file, OUT.wav
-        strength: 1: enhanced speech alone, as in training; 0: the input; in between the input is added back
+        strength: 1: enhanced speech only, as in training; 0: the input; values in between mix the two
         overwrite: replace files that exist, but never an input
     """
     from jointlib.runs.enhance import enhance_files
@@ -68,13 +68,13 @@ def enhance(run: Path, input: Path, output: Path, strength: float = OUTSIDE, ove
 
 @commands.command
 def doctor(path: Positional[Path | None] = None, profile: str | None = None) -> None:
-    """List everything that is wrong or odd about speech and noise; the exit status is 1 if there are errors.
+    """Check speech and noise, and list errors and warnings; the exit status is 1 if there are errors.
 
     Example: jointlib doctor --profile mine.yaml
 
     Args:
         path: speech in the layout of Fluent Speech Commands, or noise in that of MS-SNSD
-        profile: or the name or file of a profile, for everything that it is trained on
+        profile: or the name or YAML file of a profile, to check the speech and noise that it uses
     """
     if (path is None) == (profile is None):
         raise ValueError("jointlib doctor examines either a PATH or a --profile")
@@ -88,7 +88,7 @@ def doctor(path: Positional[Path | None] = None, profile: str | None = None) -> 
 
 @commands.command(name="export")
 def export_run(run: Path, output: Path) -> None:
-    """Write a finished run as TorchScript, which needs torch alone, after comparing the two.
+    """Export a finished run as TorchScript, which needs only torch, after checking that both have equal outputs.
 
     Example: jointlib export results/quick/runs/bn_alpha0.5_seed0 bn.pt
 
@@ -104,7 +104,7 @@ def export_run(run: Path, output: Path) -> None:
 
 @commands.command
 def report(profile: str = "quick") -> None:
-    """Gather a profile's finished runs on one page, and print its path.
+    """Write a report on a profile's finished runs, and print its path.
 
     Example: jointlib report --profile beyond
 
@@ -117,7 +117,7 @@ def report(profile: str = "quick") -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command. Errors that files, values and the machine cause are a line; others keep their traceback."""
+    """Run a command. Errors caused by files, values or the machine are one line; others keep their traceback."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         if given == ["--version"]:
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             style = (PositionalRequiredArgs, PositionalMetavarFromFieldName, DisallowNone)
             commands.cli(prog="jointlib", description=about, args=given, config=style)
     except KeyboardInterrupt:
-        print("Interrupted; what was finished is kept", file=sys.stderr)
+        print("Interrupted; finished work is kept", file=sys.stderr)
         raise SystemExit(130) from None
     except (ArithmeticError, MemoryError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(f"{type(error).__name__}: {str(error) or 'not enough memory'}") from error

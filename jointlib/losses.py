@@ -59,6 +59,6 @@ def loss_terms(
 
 
 def weighted_sum(terms: Mapping[str, Tensor], alpha: float, loss: Mapping[str, float] = PAPER) -> Tensor:
-    """alpha * (enhancement terms weighted by `loss`) + (1 - alpha) * cross_entropy, of the terms that there are."""
+    """alpha * (enhancement terms weighted by `loss`) + (1 - alpha) * cross_entropy, over the given terms."""
     weights = {name: alpha * weight for name, weight in loss.items()} | {"cross_entropy": 1 - alpha}
     return sum(weights[name] * term for name, term in terms.items() if name in weights)

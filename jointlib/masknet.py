@@ -14,8 +14,8 @@ class MaskNet(nn.Module):
     """Map a noisy waveform to an enhanced waveform and to the features from which the mask is computed.
 
     Log power of every bin and frame goes through the residual blocks of Luo and Mesgarani (2019); their output is the
-    mask, 0 to 1; the noisy phase is kept. The level of the waveform is divided out and multiplied back. Filters that
-    are trained, from the same start, enhance no better. The defaults have 126,768 parameters.
+    mask, 0 to 1; the noisy phase is kept. The level of the waveform is divided out and multiplied back. Trained
+    filters, initialised with this transform, enhance no better. The defaults have 126,768 parameters.
 
     Args:
         window, hop: of the transform, in samples; ValueError if `hop` does not divide half the window.

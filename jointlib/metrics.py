@@ -70,7 +70,7 @@ _METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "mse": lambda clean, estimate: float(np.mean((clean - estimate) ** 2)),
 }
 QUALITY = tuple(_METRICS)
-_REASONS = {  # plain words for the errors that carry none
+_REASONS = {  # texts for errors that have none
     pesq.BufferTooShortError: "shorter than a quarter of a second",
     pesq.NoUtterancesError: "no speech is found in it",
     np.exceptions.AxisError: "too short",
@@ -83,7 +83,7 @@ def quality(pair: tuple[np.ndarray, np.ndarray], metrics: tuple[str, ...] = QUAL
 
     PESQ in MOS (wide band 1.04 to 4.64, narrow band to 4.55), STOI and extended STOI 0 to 1, SI-SDR and log-spectral
     distance in dB, MSE per sample. A metric that cannot be computed (silence, too short) is NaN; ``failed`` says why
-    and is empty otherwise. ValueError: the two are no waveforms (T,), or differ in length.
+    and is empty otherwise. ValueError: they are not waveforms (T,), or differ in length.
     """
     clean, estimate = (np.asarray(waveform, dtype=np.float64) for waveform in pair)
     if clean.ndim != 1 or clean.shape != estimate.shape:
@@ -92,7 +92,7 @@ def quality(pair: tuple[np.ndarray, np.ndarray], metrics: tuple[str, ...] = QUAL
     scores, reasons = {}, []
     for name in metrics:
         try:
-            with _BLAS.limit(limits=1):  # or the last bit would depend on how many threads add up a product
+            with _BLAS.limit(limits=1):  # otherwise the last bit depends on the number of threads
                 scores[name] = _METRICS[name](clean, estimate)
             if not np.isfinite(scores[name]):
                 raise ValueError(f"not finite: {scores[name]}")

@@ -13,18 +13,18 @@ from jointlib.config import PROFILES, Config, ConfigError, load_config, unknown
 from jointlib.config.values import Parameters
 from jointlib.corpora.batches import load_data
 
-LITERALS = (bool, int, float, str, list, tuple, dict, type(None))  # what a parameter is written as
+LITERALS = (bool, int, float, str, list, tuple, dict, type(None))  # types of a parameter's value
 Row = Annotated[int | None, "row of the test plan"]
 
 
 def read_parameters(scope: MutableMapping[str, Any], **own: Any) -> Config:
-    """The Config of a notebook, given its ``globals()`` and the types of its `own` parameters, which it converts there.
+    """Return a notebook's Config, given its ``globals()`` and the types of its `own` parameters, converted in place.
 
-    A text is what YAML makes of it, as ``papermill -p`` has nothing else: "[0, 5]" is a list, "false" no text but a
-    boolean; where a list is due, one value is its only entry. None leaves a parameter to the profile, unless it is one
-    of its values (``STEM = None``). Classes, constants of jointlib, tensors and tables that later cells bind are no
-    parameters when the notebook runs again. ConfigError: no profile; a parameter that is unknown or in another case; an
-    own parameter of another type, or a `Row` that the test plan does not have.
+    Strings are converted, since ``papermill -p`` passes nothing else: "[0, 5]" is a list, "false" a boolean. A single
+    value for a list becomes its only entry. None leaves a parameter to the profile, unless None is one of its values
+    (``STEM = None``). Names bound by later cells (classes, constants of jointlib, tensors, tables) are no parameters
+    when the notebook runs again. Raises ConfigError: no profile; a parameter that is unknown or in another case; an own
+    parameter of another type; a `Row` outside the test plan.
     """
     kinds = {name.upper(): entry.annotation for name, entry in Config.model_fields.items()} | own
     for name in () if "config" in scope else list(scope):  # in a second run there are names of later cells

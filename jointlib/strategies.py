@@ -1,4 +1,4 @@
-"""How front-end and back-end are joined: small networks, and one table of everything that can be trained."""
+"""How front-end and back-end are connected: the networks, and one table of all strategies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ def build_frontend(kind: str = "wave_u_net", **sizes: Any) -> nn.Module:
 
 
 def scale_gradient(x: Tensor, share: float) -> Tensor:
-    """`x` itself; its gradient is multiplied by `share`, 0 to 1."""
+    """Return `x`, and multiply its gradient by `share`, 0 to 1, in the backward pass."""
     return torch.lerp(x.detach(), x, share)
 
 
@@ -44,7 +44,7 @@ class Classifier(nn.Module):
         self.backend = TCN(1, **backend)
 
     def classify(self, waveform: Tensor) -> Tensor:
-        """Logits of a waveform: the back-end of a network that has this method takes one."""
+        """Logits (B, classes) of a waveform (B, 1, T). A network has this method if its back-end takes a waveform."""
         return self.backend(waveform)
 
     def forward(self, waveform: Tensor) -> JointOutput:
@@ -66,7 +66,7 @@ class Enhancer(nn.Module):
 class JT(nn.Module):
     """JT: the back-end classifies the enhanced waveform, so that its gradient reaches all of the front-end.
 
-    `gradient` is the share of the classification's gradient that does: 1 in the paper, 0 for a detached cascade.
+    `gradient` scales the classification's gradient into the front-end: 1 in the paper, 0 for a detached cascade.
     """
 
     def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED, gradient: float = 1.0):
@@ -100,7 +100,7 @@ class BN(nn.Module):
 class BNMix(nn.Module):
     """BN-Mix: the back-end classifies the bottleneck, concatenated with one 1-D convolution of the noisy waveform.
 
-    The paper does not give its size. Here its window and stride are the bottleneck's, so that their frames coincide.
+    The paper omits the convolution's size. Here its window and stride are the bottleneck's, so that frames align.
     """
 
     def __init__(self, frontend: Sizes = PUBLISHED, backend: Sizes = PUBLISHED, mix_channels: int = 64):

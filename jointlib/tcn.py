@@ -35,10 +35,9 @@ def quadrature_filters(hertz: Tensor, window: int) -> Tensor:
 class Filterbank(nn.Module):
     """A learned filterbank, not in the paper: waveform (B, 1, T) -> log power per band and frame (B, bands, F).
 
-    One strided convolution, `window` samples every `hop`, with two filters a band. They start as windowed cosine and
-    sine at frequencies mel-spaced from 60 Hz to 7.8 kHz, which makes a log-mel spectrogram, and are trained like any
-    other weight. The waveform is normalised to a power of one per sample, so that the `floor` of 0.03 mutes what lies
-    15 dB below.
+    One strided convolution, `window` samples every `hop`, with two filters a band, which are trained. They are
+    initialised as windowed cosine and sine, mel-spaced from 60 Hz to 7.8 kHz, so that the initial output is a log-mel
+    spectrogram. The waveform is normalised to unit power; the `floor` of 0.03 then mutes components 15 dB below.
     """
 
     def __init__(self, window: int, hop: int, bands: int, floor: float = 0.03):
@@ -48,7 +47,7 @@ class Filterbank(nn.Module):
         self.filters.weight.data.copy_(quadrature_filters(mel_spaced(60, 7800, bands), window).unsqueeze(1))
 
     def forward(self, waveform: Tensor) -> Tensor:
-        with disable_autocast(waveform):  # weak bands drown in the rounding of bfloat16
+        with disable_autocast(waveform):  # rounding to bfloat16 would hide weak bands
             normalised = F.layer_norm(waveform, waveform.shape[2:])  # a front-end may change level and offset
             cosine, sine = self.filters(normalised).chunk(2, dim=1)  # (B, bands, F) each
             return (cosine.square() + sine.square() + self.floor).log()

@@ -74,7 +74,7 @@ def learning_rate(config: "Config", progress: float) -> float:
 
 
 def build_optimizer(model: nn.Module, config: "Config") -> torch.optim.Optimizer:
-    """Adam or AdamW over what is not frozen."""
+    """Adam or AdamW over the parameters that are not frozen."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return kind(trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
@@ -99,13 +99,13 @@ def train(
     network: nn.Module | None = None,
     on_first: Callable[[Callable[[], Any]], Any] = lambda compute: compute(),
 ) -> tuple[State, History]:
-    """Train until the steps or the patience run out, from the checkpoint on if there is one.
+    """Train until the steps or the patience run out; resume from the checkpoint if there is one.
 
     Args:
         data: has ``train_batches(first)``, without end from step `first` on, and ``batches("valid")``.
         checkpoint, progress: a `support.checkpoint.Checkpoint`, and a function of the steps already done that makes a
             `support.progress.Progress`.
-        network, on_first: of several processes, the model wrapped by `support.ranks.parallel`, and `ranks.on_first`.
+        network, on_first: with several processes, the model wrapped by `support.ranks.parallel`, and `ranks.on_first`.
 
     Returns: The weights selected on the validation split, and a row per validation: step, means of what `train_step`
         returns since the last one, what `validate` returns, and whether its weights were selected.
@@ -146,8 +146,8 @@ def _train_steps(
 ) -> dict[str, float]:
     """Take some steps; return each term's mean over utterances. FloatingPointError names the first that is not finite.
 
-    On a CPU every step is checked. A GPU is checked once, before validation, where it is waited for anyway: the steps
-    after the one that failed were skipped or are lost, but no checkpoint is.
+    On a CPU every step is checked. On a GPU each check would force a synchronisation, so there is one, before
+    validation: steps after the failed one are skipped or lost, but no checkpoint is.
     """
     done, unchecked = [], []
     for step, batch in zip(steps, islice(batches, len(steps)), strict=True):

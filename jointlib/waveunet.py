@@ -22,7 +22,7 @@ class ConvBlock(nn.Sequential):
 class Upsample(nn.Module):
     """Double the rate by linear interpolation; the first and the last sample are kept: (B, C, T) -> (B, C, 2 T).
 
-    F.interpolate(mode="linear", align_corners=True) counts in single precision: off by 0.006 at 32,768 samples.
+    F.interpolate(mode="linear", align_corners=True) has single-precision positions: off by 0.006 at 32,768 samples.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class Upsample(nn.Module):
         left, right = padded[..., :-1], padded[..., 1:]
         # New samples are (T - 1) / (2 T - 1) old ones apart. Two of them lie between the old samples i - 1 and i: the
         # right one's weights are (T - i) / (2 T - 1) and (2 T - 1 - i) / (2 T - 1), the latter 0 before sample 0.
-        # Counted by a sum, not by arange, which would fix the device of a network that is exported.
+        # A cumulative sum, since arange would fix the device of an exported network.
         place, total = torch.ones_like(left[0, 0], dtype=torch.int64).cumsum(0).double() - 1, 2 * steps - 1
         first, second = (((end - place) % total / total).to(x.dtype) for end in (steps, total))
         between = torch.stack([torch.lerp(left, right, first), torch.lerp(left, right, second)], dim=-1)
@@ -85,7 +85,7 @@ class WaveUNet(nn.Module):
         return enhanced.reshape(batch, 1, -1)[..., :length], bottleneck
 
     def enhance(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """The U itself, on waveforms (B, 1, T) whose length is a multiple of the stride."""
+        """As `forward`, for waveforms (B, 1, T) whose length is a multiple of the stride."""
         hidden, skips = waveform, []
         for down in self.encoder:
             hidden = down(hidden)

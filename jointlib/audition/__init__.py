@@ -1,1 +1,1 @@
-"""Notebook 6: two runs heard, seen and measured on any sound, and a blind vote."""
+"""The listening tool of notebook 6: two runs heard, seen and measured on any recording, and a blind vote."""

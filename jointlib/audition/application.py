@@ -1,4 +1,4 @@
-"""The audition in a notebook: its controls, and what follows from each. The computations are in `sounds`."""
+"""The audition in a notebook: its controls and their effects. The computations are in `sounds`."""
 
 import asyncio
 import math
@@ -21,15 +21,15 @@ from jointlib.metrics import quality
 from jointlib.runs.folder import own_or_shipped, titled_runs
 
 Enhancers = Mapping[str, sounds.Enhancer]  # by name
-STRENGTHS = [step / 20 for step in range(21)]  # at which the sound is classified
+STRENGTHS = [step / 20 for step in range(21)]  # at which the signal is classified
 
 
 class Audition(Application):
-    """Listen to, look at and measure a sound as two finished runs enhance it, in JupyterLab or Voila.
+    """Listen to, look at and measure a recording enhanced by two finished runs, in JupyterLab or Voila.
 
     `config` names corpus, noises and results. `run_a` and `run_b`, names of runs, and `utterance`, a row of the test
-    plan, are chosen at first; `others` are further enhancers. Each step calls the next: choose or draw_noise, enhance,
-    show; `measure` follows when the controls are at rest. Raises as `load_data`, and IndexError: no such utterance.
+    plan, are the first choice; `others` are further enhancers. Each step calls the next: choose or draw_noise, enhance,
+    show; `measure` runs once the controls are idle. Raises as `load_data`, and IndexError: no such utterance.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Audition(Application):
         ]
 
     def receive(self, _widget: SoundInput, message: dict[str, str], buffers: list[memoryview]) -> None:
-        """Use a sound from the browser, or show its problem; see `SoundInput`."""
+        """Use a recording from the browser, or show its problem; see `SoundInput`."""
         self.say(message.get("problem", ""))
         if buffers:
             self.attempt(lambda: self._use_file(bytes(buffers[0]), message["name"]))
@@ -109,7 +109,7 @@ class Audition(Application):
     def choose(self) -> None:
         """Use the chosen test utterance, if any, with the present noise."""
         if self.utterance.value is not None:
-            if not self.truth.disabled:  # before, there was another sound than those of the corpus
+            if not self.truth.disabled:  # the previous recording was not from the corpus
                 self.strength.value = 1.0
             row = self.data.corpus.manifest.loc[self.utterance.value]
             self._use(self.data.corpus.audio.wave(self.utterance.value), row.path, row.intent)
@@ -159,12 +159,12 @@ class Audition(Application):
         self.later(self.measure)
 
     def show_intents(self) -> None:
-        """Show how the sound is classified, beside its true intent."""
+        """Show how the signal is classified, beside its true intent."""
         self.classifications.value = html.classifications(self.found, self.truth.value)
         self.strips.value = html.strengths(self.sweeps, self.truth.value, self.strength.value)
 
     async def measure(self) -> None:
-        """Classify the sound at every strength and score its quality, when the controls have been at rest."""
+        """Once the controls are idle, classify the signal at every strength and score its quality."""
         await asyncio.sleep(0.3)
         for lane, made in self.enhanced.items():
             title = f"{lane}, {'own' if made.classifier is made.run else 'listener'}"

@@ -1,4 +1,4 @@
-"""Computations of the audition: what is heard, how it is classified, and how the player gets it. No widgets here."""
+"""Computations of the audition: its channels, their classification, and their format for the player. No widgets."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -25,11 +25,11 @@ LOUDNESS = -26.0  # LUFS of every channel; lower for all of them if one would cl
 Enhancer = Callable[[np.ndarray], np.ndarray]  # waveform (T,), float32 at 16 kHz, to the enhanced one, of equal length
 Intents = dict[str, float]  # every intent with its probability
 
-open_run = lru_cache(8)(load_run)  # sliders ask for the same runs again and again
+open_run = lru_cache(8)(load_run)  # sliders request the same runs repeatedly
 
 
 class SoundError(Exception):
-    """A sound or a choice that cannot be used; the text, one line, says why and what to do."""
+    """A recording or a choice that cannot be used; the text, one line, says why and what to do."""
 
 
 class Enhanced(NamedTuple):
@@ -52,7 +52,7 @@ class Enhanced(NamedTuple):
         return add_observation(self.wave, self.noisy, strength)
 
     def classify(self, wave: Tensor) -> Intents:
-        """The intents that the classifier finds in a waveform (T,) at the level of `wave`."""
+        """The classifier's probabilities of intents for a waveform (T,) at the level of `wave`."""
         gain = self.gain if self.classifier is self.run else 1.0  # its back-end was trained at its front-end's level
         return classify(self.classifier, wave / gain)
 
@@ -65,7 +65,7 @@ def decode(content: bytes, name: str) -> Tensor:
         raise SoundError(f"{name} cannot be read as audio; choose a wav, flac, ogg or mp3 file.") from error
     seconds = len(wave) / sample_rate
     if not SHORTEST <= seconds <= LONGEST:
-        raise SoundError(f"{name} lasts {seconds:,.2f} s; choose a sound of {SHORTEST:g} s to {LONGEST:g} s.")
+        raise SoundError(f"{name} lasts {seconds:,.2f} s; choose a recording of {SHORTEST:g} s to {LONGEST:g} s.")
     if wave.abs().max() < 1e-4:
         raise SoundError(f"{name} is silent: there is nothing to enhance or to classify.")
     return resample(wave, sample_rate)
@@ -92,7 +92,7 @@ def enhance(run: Run | Enhancer, noisy: Tensor, listener: Run | None = None) -> 
 
 
 def classify(run: Run, wave: Tensor) -> Intents:
-    """The intents that a run's back-end finds in a waveform (T,)."""
+    """The probabilities of intents by a run's back-end for a waveform (T,)."""
     return dict(zip(run.intents, run.classify(wave[None])[0].tolist(), strict=True))
 
 
@@ -123,7 +123,7 @@ def channels(
 
 
 def loudness_gains(waves: Mapping[str, Tensor]) -> dict[str, float]:
-    """Gains that bring channels (T,) to one loudness (ITU-R BS.1770), as the louder of two sounds seems the better."""
+    """Gains that bring channels (T,) to one loudness (ITU-R BS.1770), since listeners tend to prefer the louder."""
     samples = torch.stack(list(waves.values()))  # (N, T)
     long_enough = F.pad(samples, (0, max(0, SAMPLE_RATE // 2 - samples.shape[1])))  # BS.1770 needs 0.4 s
     loudness = AF.loudness(long_enough[:, None], SAMPLE_RATE).nan_to_num(LOUDNESS, neginf=LOUDNESS)  # NaN: inaudible

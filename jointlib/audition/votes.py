@@ -1,4 +1,4 @@
-"""The blind vote: trials drawn by a seed, votes kept one by one in a CSV file, their counts, and the application."""
+"""The blind vote: trials drawn with a seed, votes appended to a CSV file, their counts, and the application."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -27,10 +27,10 @@ def draw_trials(plan: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     """Draw `count` different rows of a contamination plan: the columns of `TRIAL`, row (of the plan) and second. The
     sounds of first, second and x are each of run "A" or "B". SoundError: more trials than rows, or none."""
     if not 1 <= count <= len(plan):
-        raise sounds.SoundError(f"{count} trials asked for; there are 1 to {len(plan)}, one for each test utterance.")
+        raise sounds.SoundError(f"{count} trials requested; choose 1 to {len(plan)}, the number of test utterances.")
     rng = np.random.default_rng([seed, count])
     rows = rng.permutation(len(plan))[:count]
-    first, x = rng.choice(["A", "B"], size=(2, count))  # not balanced: then the last answers could be guessed
+    first, x = rng.choice(["A", "B"], size=(2, count))  # not balanced: otherwise the last answers could be guessed
     second = np.where(first == "A", "B", "A")
     drawn = plan.iloc[rows].reset_index(drop=True)[["path", "noise_type", "snr_db"]]
     drawn = drawn.rename(columns={"path": "utterance"})
@@ -87,7 +87,7 @@ class BlindVote(Application):
         self.next()
 
     def next(self) -> None:
-        """Go to the first trial without a vote by whoever is named, or to the result."""
+        """Show the first trial without a vote of the named voter, or the result."""
         self.series["voter"] = self.name.value
         votes = read_votes(self.file)
         mine = votes[(votes[list(SERIES)] == self.series).all(axis=1)]
@@ -109,7 +109,7 @@ class BlindVote(Application):
         return sounds.player_sound({name: waves[trial[column]] for name, column in order.items()})
 
     def vote(self, place: str) -> None:
-        """Keep a vote for the "first" or the "second" sound. SoundError until both, and X, were played: this also
+        """Record a vote for the "first" or the "second" sound. SoundError until both, and X, were played: this also
         protects the next trial from a double click."""
         played, sound = self.player.played, self.player.sound
         if played.get("revision") != sound["revision"] or set(played["names"]) != set(sound["names"]):

@@ -1,4 +1,4 @@
-"""Widgets of the audition: the player and the sound input, which run in the browser, and what an application shares."""
+"""Widgets of the audition: the player and the sound input, which run in the browser, and their applications' base."""
 
 import asyncio
 import traceback
@@ -86,7 +86,7 @@ class Application(VBox):
                 control.observe(handle, trait)
 
     def later(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Start slow work in the background; what was started before is cancelled. A script has no background."""
+        """Start slow work in the background; earlier work is cancelled. Does nothing in a script."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # no event loop: a script, where no browser waits for the result

@@ -1,4 +1,4 @@
-"""One experiment's parameters: what each may be, and the profiles that set them."""
+"""One experiment's parameters, their valid values, and the profiles that set them."""
 
 from jointlib import CHECKOUT, ROOT  # noqa: F401
 from jointlib.config.experiment import Config, EmbeddedCorpus, grid, identity, origins, parent_of  # noqa: F401

@@ -1,4 +1,4 @@
-"""The parameters of one experiment. A value that is impossible is an error at once."""
+"""The parameters of one experiment. Invalid values are rejected at once."""
 
 import hashlib
 import inspect
@@ -30,16 +30,16 @@ class EmbeddedCorpus(Parameters):
 
     utterances: PerSplit = Field({"train": 23_132, "valid": 3_118, "test": 3_793})
     speakers: PerSplit = Field({"train": 77, "valid": 10, "test": 10})
-    phrasings: PositiveInt = 8  # wordings of each of the 31 intents, at most 8
-    phrasings_of_test_only: NonNegativeInt = 0  # further wordings, of the test split alone
+    phrasings: PositiveInt = 8  # of each of the 31 intents, at most 8
+    phrasings_of_test_only: NonNegativeInt = 0  # further ones, in the test split only
     words_per_minute: tuple[WordsPerMinute, WordsPerMinute] = (150, 220)  # slowest and fastest speaker
-    recorded: bool = True  # under the recording conditions that follow; False: as the synthesiser speaks
-    recording_seconds: NonNegativeFloat = 3.0  # of each recording, in which the command begins at a random moment
-    unsteadiness: NonNegativeFloat = 0.025  # of pitch and tempo, a standard deviation; five times that of the level
+    recorded: bool = True  # simulate the recording conditions below; False: the synthesiser's plain output
+    recording_seconds: NonNegativeFloat = 3.0  # of each recording; the command starts at a random time
+    unsteadiness: NonNegativeFloat = 0.025  # standard deviation of pitch and tempo; a fifth of the level's
     microphone_db: NonNegativeFloat = 3.0  # standard deviation of the frequency response from octave to octave
-    reverberation_seconds: Range = (0.1, 0.5)  # until the sound in the room has fallen by 60 dB
-    direct_db: Range = (6.0, 18.0)  # energy of the direct sound above that of the room: the talker's distance
-    floor_db: Range = (20.0, 50.0)  # level of speech above the noise of room and microphone
+    reverberation_seconds: Range = (0.1, 0.5)  # RT60 of the room
+    direct_db: Range = (6.0, 18.0)  # direct-to-reverberant ratio, which depends on the talker's distance
+    floor_db: Range = (20.0, 50.0)  # speech level above the noise of room and microphone
     noise_files: PerNoise = Field({"train": 12, "test": 5})  # of each type
     noise_seconds: PositiveFloat = 20.0  # length of a noise file
     seed: NonNegativeInt = 0
@@ -47,7 +47,7 @@ class EmbeddedCorpus(Parameters):
     @model_validator(mode="after")
     def _can_be_synthesised(self) -> "EmbeddedCorpus":
         if (wanted := self.phrasings + self.phrasings_of_test_only) > 8:
-            raise ValueError(f"phrasings and phrasings_of_test_only: {wanted} wordings asked for, there are 8")
+            raise ValueError(f"phrasings and phrasings_of_test_only: {wanted} phrasings requested, there are 8")
         return self
 
 
@@ -55,14 +55,14 @@ class Config(Parameters):
     """All parameters of one run. The defaults are the published sizes; what the paper leaves open is marked (open).
 
     The comment behind a field is its help in ``jointlib train --help``. A field with ``exclude`` does not affect a
-    run's numbers; the command line does not offer a field that is ``Suppress``.
+    run's numbers; ``Suppress`` hides a field from the command line.
     """
 
     profile: str = Field(exclude=True)  # name of a profile, or path of a YAML file
     strategy: StrategyName = "jt"
     alpha: Share = 0.5  # weight of enhancement in the loss, 0 to 1; ignored where the strategy has its own
     seed: NonNegativeInt = 0  # of the weights and of the order of utterances
-    init: Literal[INITS] = "scratch"  # pretrained: JT and cascade_enhanced start from a trained classifier
+    init: Literal[INITS] = "scratch"  # pretrained: JT and cascade_enhanced are initialised from a trained classifier
 
     corpus: Place = "data/fluent_speech_commands_dataset"  # speech in the layout of Fluent Speech Commands
     noise: Place = "data/MS-SNSD"  # holds noise_train and noise_test
@@ -74,7 +74,7 @@ class Config(Parameters):
     mixer: Literal["exact", "ms_snsd"] = "exact"  # (open) scale the noise exactly, or as MS-SNSD's script does
     noise_types_train: several(str) | None = None  # (open) None: all; validation uses the types of training
     noise_types_test: several(str) | None = None  # (open) None: all
-    fresh_noise: bool = True  # (open) draw the noise of training anew in each epoch
+    fresh_noise: bool = True  # (open) draw new training noise in each epoch
     contamination_seed: NonNegativeInt = 0  # of each utterance's noise and SNR
 
     frontend: Literal[tuple(FRONTENDS)] | None = None  # None: the strategy's own, in the paper wave_u_net
@@ -100,21 +100,21 @@ class Config(Parameters):
     batch_size: PositiveInt = 32  # (open) utterances
     steps: PositiveInt = 145_000  # (open) of the optimiser, shared equally by all trainings that make up a run
     validate_every: PositiveInt = 725  # (open) steps; a checkpoint is written each time
-    patience: PositiveInt = 20  # (open) training ends after so many validations in a row without improvement
-    select: Literal["accuracy", "loss"] = "accuracy"  # (open) of the validation, which chooses the weights
+    patience: PositiveInt = 20  # (open) training stops after this many validations in a row without improvement
+    select: Literal["accuracy", "loss"] = "accuracy"  # (open) validation score that selects the weights
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", exclude=True)  # auto: the GPU if there is one
     bf16: bool | None = None  # train under bfloat16 autocast; None: on a GPU
-    threads: PositiveInt | None = None  # of torch; a number makes CPU runs repeat to the last bit
+    threads: PositiveInt | None = None  # of torch; a number makes CPU runs bit-reproducible
     metric_workers: PositiveInt | None = Field(None, exclude=True)  # processes that score speech; None: one per core
     results: Place = Field("results", exclude=True)  # folder
 
-    # What a grid consists of, and what differs from the profile, NAME=VALUE by commas, which `load_config` sets.
+    # The values of a grid; and `variant`, the differences from the profile (NAME=VALUE,...), which `load_config` sets.
     strategies: Suppress[several(StrategyName)] = Field(tuple(STRATEGIES), exclude=True)
     alphas: Suppress[several(Share)] = Field((0.0, 0.1, 0.5, 0.9), exclude=True)
     seeds: Suppress[several(NonNegativeInt)] = Field((0,), exclude=True)
     per_strategy: Suppress[dict[StrategyName, dict[str, Any]]] = Field({}, exclude=True)  # values of its own
     variant: Suppress[str] = Field("", exclude=True)
-    _given: dict[str, Any]  # before what the strategy ignores was reset; another may not ignore it
+    _given: dict[str, Any]  # before the reset of values that the strategy ignores; another may use them
 
     def __init__(self, **values: Any):
         super().__init__(**values)
@@ -122,7 +122,7 @@ class Config(Parameters):
 
     @property
     def row(self) -> Strategy:
-        """The row of the strategy in the table of all."""
+        """The strategy's row in `STRATEGIES`."""
         return STRATEGIES[self.strategy]
 
     @property
@@ -133,12 +133,12 @@ class Config(Parameters):
 
     @property
     def folder(self) -> Path:
-        """Where everything of this profile is written."""
+        """The folder of everything that this profile writes."""
         return ROOT / self.results / self.profile
 
     @property
     def summary(self) -> Path:
-        """Where plans, tables, figures and the report of this profile and variant are written."""
+        """The folder of the plans, tables, figures and report of this profile and variant."""
         return self.folder / shortened(self.variant)
 
     @property
@@ -148,7 +148,7 @@ class Config(Parameters):
 
     @property
     def own_steps(self) -> int:
-        """Steps of this run's own training; the runs that it starts from have had their share."""
+        """Steps of this run's own training, without those of the runs that initialise it."""
         return max(1, self.steps // len(trainings(self.strategy, self.init)))
 
     @property
@@ -165,16 +165,16 @@ class Config(Parameters):
         return device
 
     def replace(self, **changes: Any) -> "Config":
-        """A copy with other values, checked; they also replace those of `per_strategy`."""
+        """A validated copy with other values, which also replace those of `per_strategy`."""
         left = {row: {name: own[name] for name in own.keys() - changes} for row, own in self.per_strategy.items()}
         return Config(**(self._given | {"per_strategy": left} | changes))
 
     @model_validator(mode="before")
     @classmethod
     def _set_what_the_strategy_does(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Set the strategy's own values, and reset parameters that it ignores: they make no second run of the same."""
+        """Set the strategy's own values, and reset parameters that it ignores, so that equal runs have one name."""
         row, own = STRATEGIES.get(str(values.get("strategy", "jt"))), values.get("per_strategy", {})
-        with suppress(AttributeError, TypeError):  # no tables; refused later, as what is no strategy or no init
+        with suppress(AttributeError, TypeError):  # not a mapping: rejected later, as an unknown strategy or init is
             values = values | own.get(values.get("strategy", "jt"), {})
         if row is None or values.get("init", "scratch") not in INITS:
             return values
@@ -190,7 +190,7 @@ class Config(Parameters):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Config":
-        """A front-end checks its sizes when it is built, which may be hours after the runs that it starts from."""
+        """Check the front-end's sizes before training: it may be built hours later, after runs that initialise it."""
         (window, hop), stride = self.mask_filters, 2**self.frontend_layers
         if window % (2 * hop):
             raise ValueError(f"mask_filters={self.mask_filters}: the hop must divide half the window")
@@ -201,18 +201,18 @@ class Config(Parameters):
 
 
 def shortened(name: str) -> str:
-    """A folder's name; the end of one that a file system may refuse is a digest of it. config.json has the values."""
+    """A folder's name; one too long for a file system is cut and ends in a digest. config.json has the values."""
     digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
     return name if len(name.encode()) <= 220 else f"{name.encode()[:200].decode(errors='ignore')}-{digest}"
 
 
 def identity(config: Config) -> dict[str, Any]:
-    """What decides a run's numbers, as plain JSON values."""
+    """The parameters that determine a run's numbers, as plain JSON values."""
     return config.model_dump(mode="json")
 
 
 def parent_of(config: Config, strategy: str) -> Config:
-    """The run that one of this run's parts is taken from: another strategy, from scratch, its share of the steps."""
+    """The run that initialises a part of this run: another strategy, from scratch, with its share of the steps."""
     made_of, shares = (len(trainings(*row)) for row in ((config.strategy, config.init), (strategy, "scratch")))
     steps = config.steps if shares == made_of else max(1, config.steps // made_of) * shares
     parts = [part for part in config.variant.split(",") if part and not part.startswith(("init=", "steps="))]
@@ -221,18 +221,18 @@ def parent_of(config: Config, strategy: str) -> Config:
 
 
 def origins(config: Config) -> list[Config]:
-    """The runs that a run's parts are taken from."""
+    """The runs that initialise a run's parts."""
     wanted = parents(config.row, config.init)
     return [parent_of(config, name) for name in sorted(set(wanted.values()))]
 
 
 def grid(profile: Config) -> dict[str, Config]:
-    """Every run of a profile by its name, and every run that one of them starts from."""
+    """Every run of a profile, and every run that initialises one of them, by name."""
     left = [
         profile.replace(strategy=name, alpha=alpha, seed=seed)
         for seed, name in product(profile.seeds, profile.strategies)
         for alpha in (profile.alphas if STRATEGIES[name].alpha is None else [STRATEGIES[name].alpha])
     ]
-    for cell in left:  # those that are added have their turn, too
+    for cell in left:  # reaches the appended ones, too
         left += origins(cell)
     return {cell.run_name: cell for cell in left}

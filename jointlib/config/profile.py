@@ -1,4 +1,4 @@
-"""A profile (YAML) and what is overridden in it make a Config. Unknown names are errors at once."""
+"""Make a Config of a profile (YAML) and overrides. Unknown names are rejected at once."""
 
 import hashlib
 import os
@@ -38,7 +38,7 @@ def load_config(profile: str | Path = "quick", **overrides: Any) -> Config:
 
 
 def _as_name(value: Any) -> str:
-    """A value as part of a folder's name; if it is long or has characters that folders do not, its end and a digest."""
+    """A value as part of a folder's name; its end and a digest if it is long or has unsuitable characters."""
     values = value if isinstance(value, list | tuple) else [value]
     text = "+".join(f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in values)
     harmless = re.sub(r"[^\w.+-]+", "-", text)
@@ -49,7 +49,7 @@ def _as_name(value: Any) -> str:
 def _read_profile(profile: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The values of a profile, and of its base. `above`: the profiles that have this one as a base."""
     named_in = f"{above[-1]}: base: " if above else ""
-    place = os.path.expanduser(profile)  # noqa: PTH111 - which leaves the ~ of nobody as it is
+    place = os.path.expanduser(profile)  # noqa: PTH111 - leaves ~name of an unknown user as it is
     paths = (PROFILES.get(str(profile), Path(place)), ROOT / place)
     file = next((path.resolve() for path in paths if path.is_file()), None)
     if file is None:

@@ -1,4 +1,4 @@
-"""What all parameters share: types, and errors that name parameter, value and remedy."""
+"""Types common to all parameters, and errors that name parameter, value and remedy."""
 
 import difflib
 import os
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Range = Annotated[tuple[float, float], AfterValidator(lambda ends: tuple(sorted(ends)))]  # of what is drawn
+Range = Annotated[tuple[float, float], AfterValidator(lambda ends: tuple(sorted(ends)))]  # of a random value
 Place = Annotated[str, AfterValidator(os.path.expanduser)]
 
 
@@ -23,7 +23,7 @@ class ConfigError(ValueError):
 
 
 def unknown(what: str, name: Any, known: Collection[str]) -> str:
-    """The text of an error about an unknown name: the most similar known name, and all of them."""
+    """An error text for an unknown name, with the most similar known name and all known ones."""
     near = difflib.get_close_matches(str(name), list(known), n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"unknown {what} {name!r}: {hint}There is {', '.join(sorted(known))}"
@@ -42,7 +42,7 @@ class Parameters(BaseModel):
 
     @classmethod
     def _in_words(cls, error: Any) -> str:
-        """One of pydantic's errors: parameter, value, and what would be right."""
+        """One of pydantic's errors as text: parameter, value, and the valid values."""
         name, value = ".".join(map(str, error["loc"])), error["input"]
         if error["type"] == "extra_forbidden":
             return unknown("parameter", name, cls.model_fields)

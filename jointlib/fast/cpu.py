@@ -60,14 +60,14 @@ def is_channels_last(x: Tensor) -> bool:
 
 
 class FastTCN(TCN):
-    """With channels side by side from the first layer on."""
+    """A TCN with channels side by side from the first layer on."""
 
     def forward(self, features: Tensor) -> Tensor:
         return super().forward(channels_last(features, _SHORT))
 
 
 class FastFilterbank(Filterbank):
-    """Returns its bands side by side."""
+    """A filterbank that returns its bands side by side."""
 
     def forward(self, waveform: Tensor) -> Tensor:
         return channels_last(super().forward(waveform), _SHORT)
@@ -89,7 +89,7 @@ class _Convolve(torch.autograd.Function):
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        # The dilation means nothing to a single tap; without one torch would compute it in a single thread.
+        # A dilation has no effect on a single tap; without one torch would use a single thread.
         return F.conv2d(x.unsqueeze(2), weight.unsqueeze(2), bias, dilation=(1, 2)).squeeze(2)
 
     @staticmethod
@@ -103,7 +103,7 @@ class _Convolve(torch.autograd.Function):
 
 
 def _gradient(of: str, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """Of a convolution's "input" or of its "weight", from the gradient of its output."""
+    """The gradient of a convolution's "input" or "weight", from the gradient of its output."""
     four = [tensor.unsqueeze(2) for tensor in (gradient, x, weight)]
     geometry = (1, 1), (0, 0), (1, 2), False, (0, 0), 1
     both = torch.ops.aten.convolution_backward(*four, None, *geometry, (of == "input", of == "weight", False))
@@ -145,17 +145,17 @@ class FastDepthwiseConv(nn.Conv1d):
 
 
 class FastGroupNorm(nn.GroupNorm):
-    """On four axes, the only ones for which torch knows the layout."""
+    """Group norm on four axes, since torch knows the layout of four axes only."""
 
     def forward(self, x: Tensor) -> Tensor:
         if is_channels_last(x) and torch.is_grad_enabled() and not x.requires_grad:
-            # In this layout torch 2.11 writes the input's gradient though nobody asked for it, and the process ends.
+            # In this layout torch 2.11 writes the input's gradient even if it is not required, and crashes.
             return channels_last(super().forward(x.contiguous()))
         return super().forward(x.unsqueeze(2)).squeeze(2)
 
 
 class FastPReLU(nn.PReLU):
-    """With one slope. Torch's own is slow backward on a CPU: it writes the slope's gradient for each element."""
+    """A PReLU with one slope. Torch's backward pass is slow on a CPU: it writes the slope's gradient per element."""
 
     def forward(self, x: Tensor) -> Tensor:
         return _PReLU.apply(x, self.weight)

@@ -1,1 +1,1 @@
-"""What finished runs tell: scores read, compared with intervals and with the paper, drawn and reported."""
+"""Scores of finished runs: read, compared with intervals and with the paper, drawn and reported."""

@@ -14,18 +14,18 @@ from jointlib.support.files import read_json, write_atomically
 
 
 def origin(config: Config) -> str:
-    """Where the speech and noise of a configuration come from, and which licences hold."""
+    """The sources of a configuration's speech and noise, and their licences, as text."""
     speech = f"from `{config.corpus}`" if config.embedded is None else "synthesised by espeak-ng"
     if config.embedded is not None and Path(config.noise).parent == Path(config.corpus).parent:
         return f"Speech {speech}, noise by formula: no licence of a data set applies."
     return (
-        f"Speech {speech}, noise from `{config.noise}`, the user's own. Their licences hold for whatever contains this "
-        "audio, such as pages with sounds: Fluent Speech Commands may not be passed on."
+        f"Speech {speech}, noise from `{config.noise}`, the user's own. Their licences apply to all that contains this "
+        "audio, such as pages with players: Fluent Speech Commands may not be redistributed."
     )
 
 
 def write_card(folder: Path) -> None:
-    """Write card.md of a finished run. UnusableFile: a file of the run that cannot be read."""
+    """Write card.md of a finished run. UnusableFile: a file of the run cannot be read."""
     (config, intents), scores = read_config(folder), read_run(folder)
     record = read_json(folder / "record.json", "trainings", "parameters")
     snrs = ", ".join(f"{snr:g}" for snr in config.snr_db_test or config.snr_db)
@@ -69,8 +69,8 @@ def _limits(config: Config, scores: pd.DataFrame) -> list[str]:
             means = scores.groupby(by).correct.mean()
             lowest = ", ".join(map(str, means.index[means == means.min()]))
             limits.append(f"lowest accuracy by {by}: {means.min():.3f} at {lowest}")
-        limits.append("the classifier always answers with one of its intents, whatever was said")
+        limits.append("the classifier always predicts one of its intents, whatever is said")
         limits.append(f"of a recording longer than {config.clip_seconds:g} s, the loudest clip is classified")
     if config.embedded is not None:
-        limits.append("trained and tested on synthetic speech; on recorded speech less is gained (docs/results.md)")
+        limits.append("trained and tested on synthetic speech; gains on recorded speech are smaller (docs/results.md)")
     return limits

@@ -1,4 +1,4 @@
-"""Two cells of the grid on the same utterances, and a verdict on each of the paper's claims."""
+"""Paired comparisons of models on the same utterances, and a verdict on each of the paper's claims."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,11 +12,11 @@ from jointlib.runs.folder import title
 
 Cell = tuple[str, float | None]  # strategy and alpha; None: the strategy's own
 NOISY: Cell = ("noisy", None)  # the unprocessed input; its accuracy is that of a classifier trained on clean speech
-BEST = "detached"  # the strategy beyond the paper that is meant to have both, accuracy and quality
+BEST = "detached"  # the strategy beyond the paper that is meant to improve both accuracy and quality
 
 
 def values(scores: pd.DataFrame, metric: str, cell: Cell) -> pd.Series:
-    """A column of per_utterance.csv in one cell, by seed, speaker and path; empty where the cell was not run."""
+    """A model's column of per_utterance.csv, by seed, speaker and path; empty if the model was not run."""
     strategy, alpha = cell
     if strategy == "noisy" and metric == "correct":
         rows = scores[scores.strategy == "classifier_clean"]
@@ -33,7 +33,7 @@ def values(scores: pd.DataFrame, metric: str, cell: Cell) -> pd.Series:
 def difference(scores: pd.DataFrame, metric: str, first: Cell, second: Cell) -> dict[str, float] | None:
     """First minus second on the utterances and seeds that both have: difference, low, high (95 %), p (two-sided t).
 
-    Speakers and seeds are random, as in `intervals.interval`. None where one was not run.
+    Speakers and seeds are random effects, as in `intervals.interval`. None if one was not run.
     """
     both = pd.concat([values(scores, metric, cell) for cell in (first, second)], axis=1, join="inner", keys=("a", "b"))
     if both.empty:
@@ -44,7 +44,7 @@ def difference(scores: pd.DataFrame, metric: str, first: Cell, second: Cell) -> 
 
 
 def better(about: Mapping[str, float], metric: str) -> int:
-    """Of a `difference`: 1, the first is better; -1, worse; 0, the interval includes 0, or there is none."""
+    """1 if the first of a `difference` is better, -1 if worse, 0 if the interval includes 0 or is NaN."""
     if not (about["low"] > 0 or about["high"] < 0):
         return 0
     return 1 if (about["difference"] > 0) != MEASURES[metric].less_is_better else -1
@@ -67,7 +67,7 @@ def compare_cells(scores: pd.DataFrame, pairs: Iterable[tuple[str, Cell, Cell]])
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """p values corrected so that the chance of any false find stays below the level (Holm 1979)."""
+    """p values corrected to control the family-wise error rate (Holm 1979)."""
     order = np.argsort(p)
     corrected = np.empty_like(p)
     corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
@@ -76,8 +76,8 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 def verdicts(scores: pd.DataFrame) -> pd.DataFrame:
     """Each of the paper's claims with the published values, our difference, and a verdict: held, not held, undecided
-    (not significant at 5 % after correction for their number), or not tested. A positive difference speaks for it.
-    Where a claim holds, the effect is called smaller or larger if our interval does not include the published one."""
+    (not significant at 5 % after correction for their number), or not tested. A positive difference supports it.
+    The effect of a claim that holds is called smaller or larger if our interval excludes the published one."""
     rows, differences = list(claims().itertuples()), []
     for row in rows:
         cells = (row.better, row.better_alpha), (row.worse, row.worse_alpha)

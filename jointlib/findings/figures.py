@@ -1,4 +1,4 @@
-"""The figures, in one style; every function draws on data it is given and returns the matplotlib Figure."""
+"""The figures, in one style; every function takes data and returns a matplotlib Figure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,10 +27,10 @@ LOOKS = {
     for name, colour, marker in zip(STRATEGIES, cycle(_PALETTE), cycle("sDvPpo*^X"), strict=False)
 }
 _CURVES = {
-    "train_cross_entropy": "train cross-entropy (nat)",
-    "valid_cross_entropy": "valid cross-entropy (nat)",
-    "valid_mse": "valid MSE",
-    "valid_accuracy": "valid accuracy",
+    "train_cross_entropy": "training cross-entropy (nat)",
+    "valid_cross_entropy": "validation cross-entropy (nat)",
+    "valid_mse": "validation MSE",
+    "valid_accuracy": "validation accuracy",
 }
 
 
@@ -41,7 +41,7 @@ def use_style() -> None:
 
 
 def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
-    """Train and valid cross-entropy, valid MSE and valid accuracy against the step, a line a strategy."""
+    """Train and valid cross-entropy, valid MSE and valid accuracy against the step, one line per strategy."""
     table = pd.concat(histories, names=["strategy"])
     curves = table.filter(list(_CURVES)).dropna(axis=1, how="all").columns
     rows = math.ceil(len(curves) / 2)
@@ -57,7 +57,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def _add_legend(figure: Figure, heading: str = "") -> None:
-    """One legend below all axes of a figure, an entry a label."""
+    """One legend below all axes of a figure, with one entry per label."""
     handles = {}
     for axis in figure.axes:
         handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
@@ -67,7 +67,7 @@ def _add_legend(figure: Figure, heading: str = "") -> None:
 def against_snr(scores: pd.DataFrame, metrics: Sequence[str], alpha: float = 0.5) -> Figure:
     """Accuracy, and the gain in quality over the noisy input, against the SNR, with 95 % intervals.
 
-    A line a strategy, the joint ones at `alpha`, drawn side by side so that no interval hides another.
+    One line per strategy, the joint ones at `alpha`, shifted so that no interval hides another.
     """
     has_own = scores.strategy.map(lambda name: STRATEGIES[name].alpha is not None)
     rows = on_noise(scores[has_own | (scores.alpha == alpha)])
@@ -92,10 +92,10 @@ def against_snr(scores: pd.DataFrame, metrics: Sequence[str], alpha: float = 0.5
 
 
 def trade_off(scores: pd.DataFrame, quality: str = "pesq_wb_enhanced") -> Figure:
-    """The paper's trade-off: accuracy against quality, each cell with 95 % intervals, the fuller the larger alpha.
+    """The paper's trade-off: accuracy against quality with 95 % intervals; the larger alpha, the fuller the marker.
 
-    What is worse than without enhancement is shaded: quality worse than the noisy input's, or accuracy below that of
-    the classifier that was trained on noisy speech and classifies it as it is.
+    Results worse than without enhancement are shaded: quality worse than the noisy input's, or accuracy below that
+    of the noisy-trained classifier.
     """
     both = cells(scores, "correct").merge(
         cells(scores, quality), on=["strategy", "alpha"], suffixes=("_accuracy", "_quality")

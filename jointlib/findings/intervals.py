@@ -12,16 +12,16 @@ def interval(values: pd.Series, speakers: pd.Series, seeds: pd.Series) -> tuple[
     """Mean and 95 % interval: mean, low, high, and p of a mean of 0 (two-sided t). NaN values are left out; low, high
     and p are NaN for fewer than two speakers.
 
-    It covers the choice of the test speakers (utterances of one voice go together) and, where there are several, that
+    It covers the choice of the test speakers (a speaker's utterances are a cluster) and, where there are several, that
     of the training seeds, as two random effects: their variances of the mean are added, and the degrees of freedom
-    are Satterthwaite's. It is a t interval, since there are few of either; where neither matters it covers 99 %.
+    are Satterthwaite's. It is a t interval, since there are few of either; where neither has an effect, it covers 99 %.
     """
     kept = values.notna()
     values, number = values[kept].astype(float), int(kept.sum())
     if number == 0:
         return (float("nan"),) * 4
     mean = float(values.mean())
-    if speakers[kept].nunique() < 2:  # one voice says nothing about others
+    if speakers[kept].nunique() < 2:  # one speaker gives no variance between speakers
         return mean, *(float("nan"),) * 3
     parts = []
     for factor in (speakers[kept], seeds[kept]):
@@ -54,7 +54,7 @@ def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
             guessing = any(remark(own.dropna(axis=1, how="all")) for _, own in group.groupby("seed"))
             about = interval(group[metric], group.speaker, group.seed)[:3]
             if metric.startswith("correct"):
-                about = tuple(np.clip(about, 0, 1))  # a t interval does not know that a share ends at 1
+                about = tuple(np.clip(about, 0, 1))  # a t interval can exceed the range of a proportion
             counts = group.seed.nunique(), int(group[metric].notna().sum())
             rows.append((strategy, alpha, *about, group.groupby("seed")[metric].mean().std(), *counts, guessing))
     columns = ["strategy", "alpha", "value", "low", "high", "spread", "seeds", "utterances", "guessing"]
@@ -62,7 +62,7 @@ def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def on_noise(scores: pd.DataFrame) -> pd.DataFrame:
-    """The rows of strategies that are tested on noisy speech; clean speech is another task."""
+    """The rows of strategies that are tested on noisy speech, as clean speech is another task."""
     return scores[scores.strategy.map(lambda name: STRATEGIES[name].test_input == "noisy").astype(bool)]
 
 

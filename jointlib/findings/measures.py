@@ -1,4 +1,4 @@
-"""How the columns of per_utterance.csv are called, in sentences and heads of tables, and which way is better."""
+"""Labels, formats and units of the columns of per_utterance.csv, and which direction is better."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Executed notebooks as pages that need no network: formulas are MathML, and nothing is loaded from elsewhere."""
+"""Executed notebooks as pages that work offline: formulas are MathML, and nothing is loaded from other hosts."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 from jointlib.support.files import write_atomically
 
 _FORMULA = re.compile(r"(`[^`]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)  # code, which is left alone, or TeX
-_NOTHING = "data:,"  # in the place of scripts of other hosts
+_NOTHING = "data:,"  # replaces scripts from other hosts
 _LOOK = """<style>
 .jp-RenderedHTMLCommon :is(td, th) { text-align: left !important; vertical-align: top }
 .jp-Notebook .highlight pre { white-space: pre-wrap }
@@ -24,10 +24,10 @@ _LOOK = """<style>
 
 
 class MathML(Preprocessor):
-    """Formulas in TeX, in the prose and in Markdown that a cell shows, as MathML, which browsers draw themselves."""
+    """Convert TeX formulas, in Markdown cells and Markdown outputs, to MathML, which browsers render."""
 
     def preprocess_cell(self, cell: NotebookNode, resources: Any, index: int) -> tuple[NotebookNode, Any]:
-        """One cell; nbconvert calls it."""
+        """Convert one cell; called by nbconvert."""
         if cell.cell_type == "markdown":
             cell.source = _FORMULA.sub(_in_mathml, cell.source)
         for output in cell.get("outputs", []):
@@ -45,7 +45,7 @@ def write_page(notebook: Path, page: Path | None = None, code: bool = True) -> P
     """Write an executed notebook as HTML, by default as NAME.html beside it, and return the page; with its code or
     without."""
     urls = dict.fromkeys(("mathjax_url", "require_js_url", "mermaid_js_url", "mermaid_layout_elk_js_url"), _NOTHING)
-    # Coalesced streams show the last state of a progress bar alone.
+    # Coalesced streams show only the last state of a progress bar.
     exporter = HTMLExporter(preprocessors=[MathML, CoalesceStreamsPreprocessor], exclude_input=not code, **urls)
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = not code
     html, _ = exporter.from_filename(str(notebook))

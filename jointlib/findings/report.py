@@ -16,7 +16,7 @@ NOTEBOOK = CHECKOUT / "notebooks/08_report.ipynb"
 
 
 def write_report(parameters: Mapping[str, Any]) -> Path:
-    """Write report.html, and anew the card.md of each run of a profile. Returns the page.
+    """Write report.html and rewrite the card.md of each run of a profile; return the page's path.
 
     `parameters` are a notebook's, such as ``{"PROFILE": "beyond"}``. Raises what `config.load_config` and
     `scores.compared_runs` raise, before anything is written. FileNotFoundError: an installed package has no notebooks.
@@ -24,7 +24,7 @@ def write_report(parameters: Mapping[str, Any]) -> Path:
     """
     config = load_config(**{name.lower(): value for name, value in parameters.items()})
     compared_runs(config)
-    for folder in list_runs(config.folder).folder:  # those that only others start from, too
+    for folder in list_runs(config.folder).folder:  # including runs that only initialise others
         write_card(folder)
     executed = config.summary / "notebooks" / NOTEBOOK.name
     executed.parent.mkdir(parents=True, exist_ok=True)

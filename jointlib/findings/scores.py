@@ -16,10 +16,10 @@ _TEXTS += ("failed", "failed_noisy", "failed_enhanced")
 
 
 def compared_runs(profile: Config, data: Mapping[str, Any] | None = None) -> pd.DataFrame:
-    """`list_runs` of a profile and its variant, without the trainings that only others start from.
+    """`list_runs` of a profile and its variant, without runs that only initialise others.
 
-    A strategy that ignores some of the variant's parameters, as a classifier alone the start of JT, is taken from the
-    runs without those. `data`: the `Data.identity` that the runs must have been made with.
+    A strategy that ignores some of the variant's parameters (a classifier ignores JT's `init`) is taken from the runs
+    without those. `data`: the `Data.identity` that the runs must have been made with.
     FileNotFoundError: there is no finished run. UnusableFile: a run that differs from the profile in more than
     strategy, alpha and seed, or from `data` (without it, from the first run) in its speech, labels or noise.
     """
@@ -66,7 +66,7 @@ def read_run(folder: Path) -> pd.DataFrame:
 
 
 def _read(folder: Path, name: str, *wanted: str) -> pd.DataFrame:
-    """A CSV of a run: names and sentences as text, whatever they look like (speaker 007, intent NA); else numbers."""
+    """A CSV of a run: names and sentences as text, even if they are 007 or NA; all other columns as numbers."""
     file, remedy = folder / name, "copy the run again, or move it away and train anew"
     try:
         table = pd.read_csv(file, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=[""])
@@ -76,7 +76,7 @@ def _read(folder: Path, name: str, *wanted: str) -> pd.DataFrame:
         raise UnusableFile(f"{file}: lacks {', '.join(missing)}; {remedy}")
     for column in table.columns.difference(_TEXTS):
         if not is_numeric_dtype(table[column]):
-            raise UnusableFile(f"{file}: {column} holds what is no number; {remedy}")
+            raise UnusableFile(f"{file}: {column} has an entry that is not a number; {remedy}")
     config, _ = read_config(folder)
     table = table.fillna(dict.fromkeys(_TEXTS, ""))
     return table.assign(run=folder.name, strategy=config.strategy, alpha=config.alpha, seed=config.seed)

@@ -1,4 +1,4 @@
-"""Tables from finished runs: the paper's own, with the published values, and those of all that was run."""
+"""Tables from finished runs: the paper's, with the published values, and overviews of all runs."""
 
 from collections.abc import Sequence
 from itertools import starmap
@@ -25,7 +25,7 @@ def compare(scores: pd.DataFrame, number: int, classifier: str = "classifier_cle
 
 
 def paper_tables(scores: pd.DataFrame, classifier: str = "classifier_clean") -> pd.DataFrame:
-    """The paper's Tables 2 to 5 in one, of what was run: "ours [95 % interval] (published)"; for † see `legend`."""
+    """The paper's Tables 2 to 5 in one, as far as run: "ours [95 % interval] (published)"; for † see `legend`."""
     columns = []
     for number, (caption, metric, form) in TABLES.items():
         texts = {}
@@ -37,8 +37,8 @@ def paper_tables(scores: pd.DataFrame, classifier: str = "classifier_clean") -> 
 
 
 def overview(scores: pd.DataFrame) -> pd.DataFrame:
-    """Noisy speech as it is, and every strategy that was run: accuracy on noisy and on clean speech, quality, and the
-    average cost of a run with all that it started from."""
+    """Unprocessed speech and every strategy that was run: accuracy on noisy and on clean speech, quality, and the
+    average cost of a run with all that initialise it."""
     grouped = scores.groupby(["strategy", "alpha"])
     mean = grouped[["passes", "core_seconds", "parameters"]].mean()
     cost = {
@@ -51,9 +51,9 @@ def overview(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def measured(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """A row for noisy speech and for every strategy and alpha that was run, a column a metric. Noisy speech is on top,
-    the others follow by the first metric that they have, best first. What is tested on clean speech has no quality,
-    and no accuracy on noisy speech."""
+    """A row for noisy speech and every strategy and alpha that was run, one column per metric. Noisy speech is first,
+    the others are sorted by the first metric that they have, best first. Strategies tested on clean speech have no
+    quality, and no accuracy on noisy speech."""
     texts, ranks = {}, {}
     for place, metric in enumerate(metrics):
         own = scores if metric == "correct_on_clean" else on_noise(scores)
@@ -73,7 +73,7 @@ def _with_bounds(row: Any, form: str, metric: str) -> str:
 
 
 def legend(scores: pd.DataFrame) -> str:
-    """The runs that † marks, each with what `evaluate.remark` says of it, as Markdown; empty where all classify."""
+    """The runs marked †, each with its `evaluate.remark`, as a Markdown list; empty if there are none."""
     lines = []
     for (strategy, alpha, seed), own in scores.groupby(["strategy", "alpha", "seed"]):
         if reason := remark(own.dropna(axis=1, how="all")):

@@ -1,4 +1,4 @@
-"""Sentences computed from scores: those that must be right for any corpus. All else is prose in the notebooks."""
+"""Sentences computed from scores, which must hold for any corpus. All other prose is in the notebooks."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ def what_we_see(*sentences: str) -> Markdown:
 
 
 def versus(scores: pd.DataFrame, metric: str, first: Cell, second: Cell) -> str:
-    """Whether one cell is better than a second on the same utterances and seeds; empty where one was not run."""
+    """A sentence that compares two models on the same utterances and seeds; empty if one was not run."""
     about = difference(scores, metric, first, second)
     if about is None:
         return ""

@@ -11,7 +11,7 @@ from jointlib.support.files import write_wav
 from jointlib.support.progress import Progress
 
 COLUMNS = ("file", "run", "strength", "intent", "probability", "gain", "problem")
-WRITTEN = (".wav", ".flac")  # the single file that a user names; in a folder all is WAV
+WRITTEN = (".wav", ".flac")  # formats of a single output file; those in a folder are WAV
 
 
 def enhance_files(
@@ -21,16 +21,16 @@ def enhance_files(
 
     Enhanced speech is written below the folder `output`, which may lie inside `input`, as 16-bit mono WAV at the
     input's rate and length: a.wav of a.wav, a.flac.wav of a.flac. predictions.csv there has a row per file: intent,
-    probability, the gain of a waveform that would have clipped, and the problem of a file that failed, where the
-    others go on, or that is silent. The intent of a file longer than the training clips is that of its loudest clip.
-    For a single file, `output` may also be OUT.wav or OUT.flac; its row is then in OUT.csv. What is passed over in a
-    folder is counted on standard error.
+    probability, the gain that avoids clipping, and the problem of a file that failed or is silent. A failed file does
+    not stop the others. The intent of a file longer than the training clips is that of its loudest clip. For a single
+    file, `output` may also be OUT.wav or OUT.flac; its row is then in OUT.csv. The files skipped in a folder are
+    counted on standard error.
 
-    Returns: how many files failed. Raises ValueError: no such strength or format. FileNotFoundError: no audio file.
-    FileExistsError: an output is an input, or exists and `overwrite` is not set; nothing is written. As `load_run`.
+    Returns: the number of failed files. Raises ValueError: an invalid strength or format. FileNotFoundError: no audio.
+    FileExistsError: an output is an input, or exists without `overwrite`; nothing is written. And as `load_run`.
     """
     if not 0 <= strength <= 1:
-        raise ValueError(f"strength={strength}: must be 0 (the input as it is) to 1 (all of the enhancement)")
+        raise ValueError(f"strength={strength}: must be between 0 (the input) and 1 (enhanced speech only)")
     loaded, targets = load_run(run, device), _targets(input, output)
     table = output.with_suffix(".csv") if output in targets.values() else output / "predictions.csv"
     inputs = {file.resolve() for file in targets}
@@ -79,16 +79,16 @@ def _targets(input: Path, output: Path) -> dict[Path, Path]:
         if output.suffix[1:].lower() not in ENDINGS.split() or output.is_dir():
             return {input: output / f"{input.name.removesuffix('.wav')}.wav"}
         if output.suffix.lower() not in WRITTEN:
-            raise ValueError(f"{output}: what is enhanced is written as {' or '.join(WRITTEN)}; choose another ending")
+            raise ValueError(f"{output}: the output must be {' or '.join(WRITTEN)}; choose another ending")
         return {input: output}
     made = output.resolve()
     found = [file for file in sorted(input.rglob("*")) if file.is_file() and made not in file.resolve().parents]
     files = [file for file in found if is_audio(file) and "/." not in f"/{file.relative_to(input)}"]
     if others := sorted(str(file.relative_to(input)) for file in set(found) - set(files)):
         names = ", ".join([*others[:5], *(["..."] if len(others) > 5 else [])])
-        print(f"Passed over, no audio or hidden: {len(others)} files ({names})", file=sys.stderr)
+        print(f"Skipped, not audio or hidden: {len(others)} files ({names})", file=sys.stderr)
     if not files:
-        raise FileNotFoundError(f"{input}: no audio file there, apart from those in {output}")
+        raise FileNotFoundError(f"{input}: no audio file there, except in {output}")
     targets = {file: output / f"{str(file.relative_to(input)).removesuffix('.wav')}.wav" for file in files}
     if len(set(targets.values())) < len(files):
         raise FileExistsError(f"{input}: two files would have one output, such as a.ogg and a.ogg.wav; rename one")

@@ -19,17 +19,17 @@ from jointlib.metrics import QUALITY, Pairs, quality
 from jointlib.support.files import locked, write_csv
 from jointlib.support.progress import Progress
 
-PASSAGE = 8 * SAMPLE_RATE  # samples; PESQ was made for passages of 8 s and more
+PASSAGE = 8 * SAMPLE_RATE  # samples; PESQ is designed for signals of 8 s or more
 
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, data: Data) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score a network on the test split, which nothing else uses: a table of utterances, and one of passages.
 
-    Per utterance: path, noise_type, snr_db, speaker, intent, transcription; where the network classifies predicted,
-    probability, runner_up, correct, and correct_on_clean, the same for clean speech; every quality as NAME_noisy and,
-    where the network enhances, NAME_enhanced, with the reasons of what failed in failed_noisy and failed_enhanced. Per
-    passage: speaker, and PESQ of the speaker's utterances joined to 8 s or more.
+    Per utterance: path, noise_type, snr_db, speaker, intent, transcription. If the network classifies: predicted,
+    probability, runner_up, correct, and correct_on_clean, the same for clean speech. Every metric as NAME_noisy and, if
+    the network enhances, NAME_enhanced; failed_noisy and failed_enhanced say why one failed. Per passage: speaker, and
+    PESQ of the speaker's utterances, concatenated to 8 s or more.
     """
     model.eval()
     plan, predictions, speech = data.plan("test"), [], {"noisy": [], "enhanced": []}
@@ -64,7 +64,7 @@ def pairs_of(batch: Batch, waves: Tensor) -> Pairs:
 
 
 def passages(pairs: Pairs, speakers: Sequence[str]) -> tuple[list[str], Pairs]:
-    """Join each speaker's pairs, in their order, to `PASSAGE` or more; what is left over goes to the last passage.
+    """Concatenate each speaker's pairs, in order, to `PASSAGE` samples or more; a shorter rest joins the last passage.
 
     Returns: the speaker of each passage, and the passages.
     """
@@ -86,13 +86,13 @@ def passages(pairs: Pairs, speakers: Sequence[str]) -> tuple[list[str], Pairs]:
 
 
 def score_once(config: Config, pairs: Pairs, title: str, metrics: tuple[str, ...] = QUALITY) -> pd.DataFrame:
-    """`quality` of every (clean, estimate), in order, kept in the folder ``scores``, as all runs share noisy speech."""
+    """`quality` of every (clean, estimate), in order, cached in the folder ``scores``: all runs share noisy speech."""
     digest = hashlib.blake2b(",".join(metrics).encode(), digest_size=8)
     for wave in chain.from_iterable(pairs):
         digest.update(np.ascontiguousarray(wave))
     file = config.folder / "scores" / f"{digest.hexdigest()}.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
-    with locked(file.with_suffix(".lock"), title.lower()):  # runs that train side by side need the same scores
+    with locked(file.with_suffix(".lock"), title.lower()):  # concurrent runs need the same scores
         if not file.exists():
             parallel = Parallel(n_jobs=config.metric_workers or -1, return_as="generator")
             scored = parallel(delayed(quality)(pair, metrics) for pair in pairs)
@@ -101,7 +101,7 @@ def score_once(config: Config, pairs: Pairs, title: str, metrics: tuple[str, ...
 
 
 def summarise(per_utterance: pd.DataFrame, per_passage: pd.DataFrame) -> dict[str, Any]:
-    """What metrics.json holds: means over the test split, on how many utterances a metric failed, and a remark."""
+    """The content of metrics.json: means over the test split, the number of failures per metric, and a remark."""
     numbers = [name for name in per_utterance if name.startswith("correct") or name.rpartition("_")[0] in QUALITY]
     failed = per_utterance[numbers].isna().sum()
     return {
@@ -114,13 +114,13 @@ def summarise(per_utterance: pd.DataFrame, per_passage: pd.DataFrame) -> dict[st
 
 
 def remark(per_utterance: pd.DataFrame) -> str:
-    """Why a classifier's scores are worthless: it is no better than always predicting the most frequent intent.
+    """A text if a classifier is not significantly better than always predicting the most frequent intent.
 
-    Empty if it is better, and where nothing is classified.
+    Empty if it is better, and without a classifier.
     """
     if "predicted" not in per_utterance:
         return ""
     accuracy, share = per_utterance.correct.mean(), per_utterance.intent.value_counts(normalize=True).iloc[0]
-    guessing = f"always guessing the most frequent intent would be right in {share:.3f}"
+    guessing = f"always predicting the most frequent intent has {share:.3f}"
     test = binomtest(int(per_utterance.correct.sum()), len(per_utterance), share, alternative="greater")
-    return "" if test.pvalue < 0.05 else f"no better than guessing: right in {accuracy:.3f}; {guessing}"
+    return "" if test.pvalue < 0.05 else f"no better than guessing: accuracy {accuracy:.3f}; {guessing}"

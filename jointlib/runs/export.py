@@ -1,6 +1,6 @@
 """A finished run as TorchScript, which Python or C++ runs with torch alone.
 
-Traced, as this alone takes every strategy at any length: torch.export and torch.onnx fail on the upsampling of a
+Traced, since only this exports every strategy for any length: torch.export and torch.onnx fail on the upsampling of a
 Wave-U-Net, whose weights depend on the length, or on a classifier's `Filterbank`.
 """
 
@@ -32,12 +32,12 @@ class Traceable(nn.Module):
 
 @torch.inference_mode()
 def export(run: Run, output: Path) -> Path:
-    """Write a run, loaded with `fast` off, as TorchScript, and beside it OUTPUT.json, which says how it is used.
+    """Export a run, loaded with `fast` off, as TorchScript, with OUTPUT.json beside it, which says how to use it.
 
     It maps a waveform (1, 1, T) to enhanced (1, 1, T) and logits (1, classes), or the one of them that the run
-    computes. At two other lengths than the traced one it is compared with the network before anything is written.
+    computes. Before anything is written, both are compared at two lengths other than the traced one.
 
-    Returns: the JSON file. Raises FileExistsError: one of both exists. ArithmeticError: they differ.
+    Returns: the JSON file. Raises FileExistsError: one of the files exists. ArithmeticError: the outputs differ.
     """
     about = output.with_name(f"{output.name}.json")
     if there := [str(file) for file in (output, about) if file.exists()]:
@@ -45,7 +45,7 @@ def export(run: Run, output: Path) -> Path:
     model, length = Traceable(run.model), run.config.clip_samples
     waves = [0.1 * torch.randn(1, 1, samples) for samples in (length, length + 1001, 2 * length + 333)]
     content = io.BytesIO()
-    with warnings.catch_warnings():  # that tracing may bake a length in, which is what the comparison is for
+    with warnings.catch_warnings():  # tracing may fix the length, which the comparison below detects
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.trace(model, (waves[0],), check_trace=False), content)
         content.seek(0)
@@ -53,7 +53,7 @@ def export(run: Run, output: Path) -> Path:
     for wave in waves[1:]:
         for made, wanted in zip(traced(wave), model(wave), strict=True):
             if not (difference := float((made - wanted).abs().max())) <= TOLERANCE:
-                raise ArithmeticError(f"{run.folder}: what was exported differs by {difference:g}; nothing was written")
+                raise ArithmeticError(f"{run.folder}: the export differs by {difference:g}; nothing was written")
     names = [name for name, made in run.model(waves[0])._asdict().items() if made is not None]
     facts = {"run": run.config.run_name, "output": names, "intents": run.intents}
     facts |= {"sample_rate": SAMPLE_RATE, "level_dbfs_rms": LEVEL_DB, "at_least_samples": length}

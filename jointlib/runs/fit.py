@@ -1,4 +1,4 @@
-"""fit(config): one run, trained, evaluated and written. Interrupted and started again, it ends the same."""
+"""fit(config): train, evaluate and write one run. An interrupted run resumes and gives the same result."""
 
 import math
 import sys
@@ -35,12 +35,12 @@ def fit(config: Config, data: Data | None = None) -> Path:
     The runs that initialise it are made first. Everything is written to ``NAME.partial``, with a checkpoint at every
     validation; started again, training resumes there, and the folder is renamed when it is complete. A second process
     that wants the same run waits for the first; the processes of torchrun make it together. A run that differs from a
-    finished one in the test only has its weights, and is evaluated.
+    finished one only in the test conditions takes its weights and is evaluated.
 
     Raises FileExistsError: the folder holds a run of another configuration or other data, or something that is no run.
     Raises UnusableFile: a damaged checkpoint or config.json, which stays as it is.
     Raises CorpusError, FileNotFoundError, FloatingPointError: as `load_data` and `train`.
-    Raises OSError: the results folder cannot be written (full, read-only); what was there is as it was.
+    Raises OSError: the results folder cannot be written (full, read-only); its files are unchanged.
     """
     folder = run_folder(config)
     check_place(config)  # before anything is read
@@ -48,7 +48,7 @@ def fit(config: Config, data: Data | None = None) -> Path:
     if not on_first(lambda: finished(folder)):  # a finished run needs no lock, so that it may be read-only
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = folder.parents[1] / f".{folder.name}.lock"
-        with locked(lock, f"the run {folder.name} is made") if is_first() else nullcontext():
+        with locked(lock, f"it trains and evaluates {folder.name}") if is_first() else nullcontext():
             if not on_first(lambda: finished(folder)):  # another process may have made it in the meantime
                 _make(data, folder)
     on_first(lambda: check_place(config, data.identity))
@@ -96,11 +96,11 @@ def _make(data: Data, folder: Path) -> None:
 
 
 def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) -> nn.Module:
-    """The network before training, its parts taken from finished runs where `origins` names one."""
+    """The initial network; the parts in `origins` have the weights of finished runs."""
     torch.manual_seed(config.seed)
     model = build_network(config, classes)
     for part, origin in origins.items():
-        parts = dict(load_run(origin).model.named_children())  # one alone may be called otherwise there
+        parts = dict(load_run(origin).model.named_children())  # a network of one part may name it differently
         source = parts[part] if len(parts) > 1 else next(iter(parts.values()))
         getattr(model, part).load_state_dict(source.state_dict())
     freeze(model, config.row.frozen)
@@ -110,8 +110,8 @@ def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) ->
 
 
 def _train(model: nn.Module, data: Data, work: Path, origins: Mapping[str, Path]) -> dict[str, Any]:
-    """Leave the selected weights in the model and history.csv in the folder; return the cost of all trainings that the
-    run consists of, by their names."""
+    """Train, load the selected weights into the model, and write history.csv; return the cost of every training that
+    the run consists of, by name."""
     config, checkpoint, history = data.config, Checkpoint(work / CHECKPOINT), []
     trainings: dict[str, Any] = {}
     for origin in origins.values():

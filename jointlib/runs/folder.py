@@ -1,4 +1,4 @@
-"""A run's folder: where it lies, whether it is the run that is asked for, and what it holds. Nothing is unpickled."""
+"""A run's folder: its path, its content, and whether it is the requested run. Nothing is unpickled."""
 
 import platform
 import subprocess
@@ -26,7 +26,7 @@ _PACKAGES = ("torch", "torchaudio", "numpy", "pandas", "pesq", "pystoi", "soundf
 
 
 def run_folder(config: Config) -> Path:
-    """Where a run lies when it is finished; until then it lies beside it, as NAME.partial."""
+    """The folder of a finished run; until then it is NAME.partial beside it."""
     return config.folder / "runs" / config.run_name
 
 
@@ -36,7 +36,7 @@ def finished(folder: Path) -> bool:
 
 
 def changes(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """In which entries of `wanted` the config.json of a run differs, each in words.
+    """The entries of `wanted` that differ from a run's config.json, each as a text.
 
     config.json holds what decides a run's numbers: `config.identity`, and `Data.identity` of speech, labels and noise.
     """
@@ -48,7 +48,7 @@ def changes(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
                 words.append(f"intent {intent!r} is {'new' if intent in value else 'gone'}")
         elif name == "content":  # a digest of the speech of each split and of each folder of noises
             differing = [part for part, digest in value.items() if (there or {}).get(part) != digest]
-            words += [f"{part.replace('_', ' of ')} is not what it was" for part in differing]
+            words += [f"{part.replace('_', ' of ')} has changed" for part in differing]
         elif there != value:
             words.append(f"{name}: {there!r} there, {value!r} now")
     return words
@@ -62,7 +62,7 @@ def check_identity(folder: Path, config: Config, data: Mapping[str, Any] | None 
 
 
 def check_place(config: Config, data: Mapping[str, Any] | None = None) -> None:
-    """Raise FileExistsError if what lies where a run is to be made, or to be resumed, is not that run."""
+    """Raise FileExistsError if a run's folder, finished or partial, holds anything but this run."""
     folder = run_folder(config)
     work = Path(f"{folder}.partial")
     if finished(folder):
@@ -74,7 +74,7 @@ def check_place(config: Config, data: Mapping[str, Any] | None = None) -> None:
 
 
 def trained_before(config: Config, data: Mapping[str, Any]) -> Path | None:
-    """A finished run that differs in the test only, so that its weights are those of this run; None: there is none."""
+    """A finished run that differs only in the test conditions, and thus has this run's weights; None without one."""
     wanted = {name: value for name, value in {**identity(config), **data}.items() if name not in OF_THE_TEST}
     wanted["content"] = {part: digest for part, digest in data["content"].items() if not part.endswith("_test")}
     for other in sorted(run_folder(config).parent.glob(f"{config.replace(variant='').run_name}*")):
@@ -119,7 +119,7 @@ def read_config(folder: Path) -> tuple[Config, list[str]]:
 
 
 def load_weights(model: nn.Module, folder: Path, assign: bool = False) -> None:
-    """Give a network the weights of a run; `assign` replaces its tensors. UnusableFile: damaged, or of other sizes."""
+    """Load a run's weights into a network; `assign` replaces its tensors. UnusableFile: damaged, or of other sizes."""
     file = folder / "weights.safetensors"
     try:
         model.load_state_dict(load_file(file), assign=assign)
@@ -129,9 +129,9 @@ def load_weights(model: nn.Module, folder: Path, assign: bool = False) -> None:
 
 
 def list_runs(results: Path | str) -> pd.DataFrame:
-    """The finished runs in a profile's folder, weights or not: folder, strategy, alpha, seed, variant, and `cost`.
+    """A profile's finished runs, even without weights: folder, strategy, alpha, seed, variant, and `cost`.
 
-    UnusableFile: a folder does not have its run's name, such as a copy that would count twice.
+    UnusableFile: a folder is not named after its run, such as a copy, which would count twice.
     """
     names, rows = ["strategy", "alpha", "seed", "variant"], []
     folders = [file.parent for file in sorted(Path(results, "runs").glob("*/config.json"))]
@@ -144,7 +144,7 @@ def list_runs(results: Path | str) -> pd.DataFrame:
 
 
 def cost(folder: Path) -> dict[str, float]:
-    """What a run and all that it started from cost: passes over the utterances, core_seconds, and its parameters."""
+    """The cost of a run and of all that initialise it: passes (epochs), core_seconds; and its number of parameters."""
     values = read_json(folder / "record.json", "trainings", "parameters")
     trainings = values["trainings"].values()
     summed = {name: sum(training[name] for training in trainings) for name in ("passes", "core_seconds")}
@@ -152,14 +152,14 @@ def cost(folder: Path) -> dict[str, float]:
 
 
 def own_or_shipped(config: Config, name: str) -> Path:
-    """The folder of a run of a profile; of quick, as long as there is none of this name, that of the shipped one."""
+    """The folder of a profile's run; for quick, that of the shipped run of this name unless you have trained it."""
     own, shipped = config.folder / "runs" / name, SHIPPED / name
     return shipped if config.profile == "quick" and finished(shipped) and not finished(own) else own
 
 
 def titled_runs(results: Path | str) -> tuple[dict[str, Path], list[str]]:
-    """The finished runs of every profile below a results folder, by title: ``JT, α = 0.5, seed 0 · quick``, and those
-    that are shipped; and why some cannot be used, such as those of another version of jointlib."""
+    """The finished runs of every profile below a results folder, and the shipped ones, by title, such as
+    ``JT, α = 0.5, seed 0 · quick``; and a text for each that cannot be used, as from another version of jointlib."""
     titles, problems = {}, []
     for folder in sorted(filter(finished, [*Path(results).glob("*/runs/*"), *SHIPPED.glob("*")])):
         try:

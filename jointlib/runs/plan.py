@@ -1,4 +1,4 @@
-"""The grid as the pipeline runs it: the notebook that makes each run, and what it waits for."""
+"""The grid as the pipeline runs it: each run's notebook, and the runs that it depends on."""
 
 from typing import Any, NamedTuple
 
@@ -14,12 +14,12 @@ class Cell(NamedTuple):
     config: Config
     notebook: str  # its file's name, without .ipynb
     parameters: dict[str, Any]  # of the notebook, beside the profile's
-    starts_from: list[str]  # names of the runs that its parts are taken from
-    priority: int  # steps of training that wait for it, with its own; the longest chain starts first
+    starts_from: list[str]  # names of the runs that initialise it
+    priority: int  # weighted steps of the longest chain of runs from it on, which starts first
 
 
 def plan(profile: Config) -> dict[str, Cell]:
-    """Every run of a profile's grid, and every run that one of them starts from, by name."""
+    """Every run of a profile's grid, and every run that initialises one of them, by name."""
     configs = grid(profile)
     starts_from = {name: [origin.run_name for origin in origins(config)] for name, config in configs.items()}
 
@@ -46,7 +46,7 @@ def is_baseline(strategy: str) -> bool:
 
 
 def survey(profile: Config) -> str:
-    """Check every run of the grid that exists, before anything is trained, and count them.
+    """Check every existing run of the grid before anything is trained, and return their number as text.
 
     Raises FileExistsError: a run of another configuration or other data, or something else in its place.
     """

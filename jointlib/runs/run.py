@@ -20,12 +20,12 @@ from jointlib.runs.folder import FILES, SHIPPED, finished, load_weights, read_co
 from jointlib.strategies import JointOutput
 
 Wave = np.ndarray | Tensor
-SILENT = 1e-4  # of full scale, -80 dB; what stays below it, its mean apart, is not classified
+SILENT = 1e-4  # of full scale, -80 dB; a waveform with a lower peak, mean removed, is not classified
 TILE, OVERLAP = 2**18, 2**14  # samples; longer waveforms are processed in tiles of 16 s, which overlap by 1 s
 
 
 def build_network(config: Config, classes: int) -> nn.Module:
-    """The strategy's network with fresh weights; a network takes those sizes that its constructor names."""
+    """The strategy's network, randomly initialised, with the sizes that its constructor takes."""
     row = config.row
     frontend = {"kind": config.frontend or row.frontend}
     if frontend["kind"] == "wave_u_net":
@@ -41,10 +41,10 @@ def build_network(config: Config, classes: int) -> nn.Module:
 
 
 def matching_gain(enhanced: Tensor, noisy: Tensor) -> float:
-    """The gain that brings an enhanced waveform (T,) closest to the noisy one: JT leaves level and sign free."""
+    """The least-squares gain from an enhanced waveform (T,) to the noisy one, since JT leaves level and sign free."""
     energy = enhanced @ enhanced
     gain = float(enhanced @ noisy / energy) if energy > 0 else 0.0
-    return gain or 1.0  # silence, or speech at right angles to the input, is left as it is
+    return gain or 1.0  # silence, or speech orthogonal to the input, is left as it is
 
 
 def add_observation(enhanced: Tensor, noisy: Tensor, strength: float | Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def add_observation(enhanced: Tensor, noisy: Tensor, strength: float | Tensor) -
 
 
 def loudest(wave: Tensor, samples: int) -> slice:
-    """Where a waveform (T,) has its loudest stretch of `samples`, a command within silence; all of a shorter one."""
+    """The loudest `samples` of a waveform (T,) as a slice, such as a command within silence; all of a shorter one."""
     if len(wave) <= samples:
         return slice(0, len(wave))
     energy = F.avg_pool1d(wave.square()[None], 160)  # of 10 ms
@@ -84,9 +84,9 @@ def mono(wave: Wave) -> Tensor:
         wave = (wave.float() if wave.is_floating_point() else wave).detach().cpu()
     samples = np.asarray(wave)
     if samples.ndim not in (1, 2) or (samples.ndim == 2 and not 0 < samples.shape[0] <= samples.shape[1]):
-        raise ValueError(f"a wave of shape {samples.shape}; expected (T,), or (C, T) for C channels, not (T, C)")
+        raise ValueError(f"a waveform of shape {samples.shape}; expected (T,), or (C, T) for C channels, not (T, C)")
     if samples.dtype.kind != "f" and samples.dtype.name not in ("int8", "int16", "int32"):
-        raise ValueError(f"a wave of {samples.dtype}; expected floats, int8, int16 or int32")
+        raise ValueError(f"a waveform of {samples.dtype}; expected floats, int8, int16 or int32")
     full_scale = 1 if samples.dtype.kind == "f" else 2 ** (8 * samples.dtype.itemsize - 1)
     with np.errstate(over="ignore"):  # `Run.process` refuses what is not finite
         samples = samples.astype(np.float32) / np.float32(full_scale)
@@ -112,12 +112,12 @@ class Run:
         its level as it is. Enhanced speech comes back at the input's rate and length, with the level and sign that
         bring it closest to the input (`matching_gain`), or as the network computes it if `level_db` is None. With a
         `strength` below 1 the input is added back (`add_observation`), and a back-end on the waveform classifies the
-        sum. What is shorter than the training clips is zero-padded. Of what is longer, the loudest clip sets the level
-        and is classified; more than 16 s are enhanced in tiles, which are cross-faded.
+        sum. A waveform shorter than the training clips is zero-padded. In a longer one, the loudest clip sets the level
+        and is classified; one longer than 16 s is enhanced in cross-faded tiles.
 
         Returns: enhanced (T,) and probabilities (classes,), float32, as numpy arrays if `wave` is one, else as tensors
         on the CPU; None for a part that the run does not have. Silence has no intent: its probabilities are NaN.
-        Raises ValueError: a shape, type, rate or strength that cannot be. FloatingPointError: a value is not finite.
+        Raises ValueError: an invalid shape, type, rate or strength. FloatingPointError: a value is not finite.
         """
         given = mono(wave)
         if not (len(given) and 100 <= sample_rate <= 1_000_000 and 0 <= strength <= 1):
@@ -175,14 +175,14 @@ class Run:
 
     def _finite(self, values: Tensor | None) -> Tensor | None:
         if values is not None and not values.isfinite().all():
-            raise FloatingPointError(f"{self.folder}: the output for this sound is not finite; is it too loud?")
+            raise FloatingPointError(f"{self.folder}: the output for this recording is not finite; is it too loud?")
         return values
 
 
 def load_run(folder: Path | str, device: str | torch.device = "cpu", fast: bool = True) -> Run:
     """Load a finished run: ``load_run("results/quick/runs/jt_alpha0.5_seed0").process(wave, sample_rate)``.
 
-    The name of a strategy alone, such as ``"detached"``, stands for the model of it that comes with the repository.
+    The name of a strategy, such as ``"detached"``, stands for its shipped model.
     FileNotFoundError: no finished run there. UnusableFile names the file that cannot be used; nothing is ever executed.
     RuntimeError: there is no such device. `fast`: with the layers of `fast_cpu` where the device is a CPU.
     """
@@ -191,7 +191,7 @@ def load_run(folder: Path | str, device: str | torch.device = "cpu", fast: bool 
         folder = next(filter(finished, sorted(SHIPPED.glob(f"{folder}_*seed0"))), folder)
     if not finished(folder):
         missing = ", ".join(name for name in FILES if not (folder / name).is_file())
-        raise FileNotFoundError(f"{folder}: not a finished run, it lacks {missing}; those lie in results/PROFILE/runs")
+        raise FileNotFoundError(f"{folder}: not a finished run, it lacks {missing}; look in results/PROFILE/runs")
     config, intents = read_config(folder)
     config = config.replace(device=str(device))
     with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced

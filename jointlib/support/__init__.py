@@ -1,1 +1,1 @@
-"""What everything else stands on: whole files, checkpoints, processes, progress."""
+"""Atomic file writes, checkpoints, distributed training, progress bars."""

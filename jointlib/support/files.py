@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under another name, then renamed."""
+"""Atomic file writes: files are written under another name, then renamed."""
 
 import io
 import json
@@ -42,7 +42,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())  # otherwise a power cut can leave the new name without the content
         partial.replace(path)
     except OSError as error:
-        with suppress(OSError):  # a full disk is to be freed; one that is gone or read-only cannot be
+        with suppress(OSError):  # frees space on a full disk; fails on a missing or read-only one
             partial.unlink()
         raise OSError(error.errno, f"{error.strerror}; {path} could not be written and is unchanged") from error
 

@@ -1,7 +1,7 @@
 """One run trained by several processes, as torchrun starts them: each computes its share of every training batch.
 
 On GPUs batch norm uses the statistics of the whole batch. On a CPU, for which torch has no such layer, each process
-uses those of its own share, so that the numbers depend a little on how many processes there are.
+uses those of its own share, so that the numbers depend slightly on the number of processes.
 """
 
 import os
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Join the processes that torchrun has started; without torchrun there is nothing to join."""
+    """Join the processes that torchrun has started; do nothing without torchrun."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
         return
@@ -66,5 +66,5 @@ def parallel(model: nn.Module) -> nn.Module:
         return model
     if next(model.parameters()).is_cuda:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    warnings.filterwarnings("ignore", "Grad strides")  # of depthwise weights (C, 1, K), whose axis of one may have any
+    warnings.filterwarnings("ignore", "Grad strides")  # depthwise weights (C, 1, K): an axis of one may have any stride
     return DistributedDataParallel(model)

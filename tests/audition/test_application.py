@@ -118,7 +118,7 @@ def test_a_recording_has_the_true_intent_that_is_chosen(app, recording):
     send(app, recording)
     assert "not known" in app.classifications.value and "jl-right" not in app.classifications.value
     asyncio.run(app.measure())
-    assert "no clean one" in app.quality.value and "as at strength 1" in app.strips.value
+    assert "no clean reference" in app.quality.value and "as at strength 1" in app.strips.value
     assert app.strength.value == OUTSIDE
     clip = app.clean[loudest(app.clean, app.config.clip_samples)]
     assert 20 * clip.square().mean().sqrt().log10() == pytest.approx(LEVEL_DB, abs=0.1)

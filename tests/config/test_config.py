@@ -42,7 +42,7 @@ def test_the_published_sizes_are_the_default():
         ({"strategy": "enhancement", "init": "somehow"}, "init='somehow': must be 'scratch' or 'pretrained'"),
         ({"profile": "smok"}, "unknown profile 'smok': did you mean 'smoke'"),
         ({"embedded": {"speaker": {}}}, "unknown parameter 'speaker': did you mean 'speakers'"),
-        ({"embedded": {"phrasings": 8, "phrasings_of_test_only": 1}}, "9 wordings asked for, there are 8"),
+        ({"embedded": {"phrasings": 8, "phrasings_of_test_only": 1}}, "9 phrasings requested, there are 8"),
     ],
 )
 def test_a_value_that_cannot_be_is_named_with_its_parameter_and_what_would_be_right(given, told):

@@ -65,7 +65,7 @@ def test_every_run_has_a_card(config, page):
     folder = config.folder / "runs/jt_alpha0.5_seed0"
     card = (folder / "card.md").read_text()
     assert card.startswith("# JT, α = 0.5, seed 0\n") and f"| {read_run(folder).correct.mean():.3f}" in card
-    assert "may not be passed on" in card and "front-end: wave_u_net" in card
+    assert "may not be redistributed" in card and "front-end: wave_u_net" in card
 
 
 def test_a_report_without_runs_writes_nothing(parameters, page):
@@ -87,7 +87,7 @@ def test_formulas_of_a_page_are_mathml_and_code_is_not(tmp_path):
 
 
 def test_where_the_data_is_from():
-    assert "no licence" in origin(load_config("quick")) and "may not be passed on" in origin(load_config("fsc"))
+    assert "no licence" in origin(load_config("quick")) and "may not be redistributed" in origin(load_config("fsc"))
     mixed = origin(load_config("quick", noise="data/MS-SNSD"))
     assert "no licence" not in mixed and "espeak-ng" in mixed and "`data/MS-SNSD`, the user's" in mixed
 

@@ -78,7 +78,7 @@ def test_runs_that_do_not_belong_together_are_refused(config):
     changed = stored | {"content": stored["content"] | {"speech_test": "0"}}
     for data in ({}, stored):  # beside the other runs, or beside the data as they are now
         (folder / "config.json").write_text(json.dumps(changed))
-        with pytest.raises(UnusableFile, match=f"{folder}.*speech of test is not what it was"):
+        with pytest.raises(UnusableFile, match=f"{folder}.*speech of test has changed"):
             compared_runs(config, data)
     (folder / "config.json").write_text(json.dumps(stored))
     table = pd.read_csv(folder / "per_utterance.csv")

@@ -45,7 +45,7 @@ def test_a_folder_is_enhanced_at_its_files_own_rates_and_lengths(tiny_runs, sour
     assert tuple(table) == COLUMNS and set(table.run) == {str(tiny_runs["jt"])} and set(table.strength) == {0.5}
     assert table.file.tolist() == [str(source / name) for name in ("a.wav", "deep/a.wav", "deep/b.flac")]
     assert table.probability.between(1 / 3, 1).all() and table.intent.notna().all() and table.problem.isna().all()
-    passed_over = "Passed over, no audio or hidden: 4 files (.DS_Store, ._a.wav, .trash/a.wav, notes.txt)"
+    passed_over = "Skipped, not audio or hidden: 4 files (.DS_Store, ._a.wav, .trash/a.wav, notes.txt)"
     assert passed_over in capsys.readouterr().err
 
 
@@ -82,7 +82,7 @@ def test_a_single_file_has_an_output_folder_or_an_output_file(tiny_runs, source,
     (tmp_path / "folder.wav").mkdir()
     assert enhance_files(tiny_runs["jt"], source / "a.wav", tmp_path / "folder.wav") == 0
     assert set(bytes_of(tmp_path / "folder.wav")) == {"a.wav", "predictions.csv"}
-    with pytest.raises(ValueError, match=r"b.mp3: what is enhanced is written as .wav or .flac"):
+    with pytest.raises(ValueError, match=r"b.mp3: the output must be .wav or .flac"):
         enhance_files(tiny_runs["jt"], source / "a.wav", tmp_path / "b.mp3")
 
 
@@ -103,8 +103,8 @@ def linked(place: Path, target: Path) -> Path:
 
 
 REFUSED = {  # input, output and the problem, below the folder that holds `in`
-    "the input folder": (lambda at: (at / "in", at / "in"), "no audio file there, apart from those in"),
-    "around the input": (lambda at: (at / "in", at), "no audio file there, apart from those in"),
+    "the input folder": (lambda at: (at / "in", at / "in"), "no audio file there, except in"),
+    "around the input": (lambda at: (at / "in", at), "no audio file there, except in"),
     "the input file": (lambda at: (at / "in/a.wav", at / "in/a.wav"), "is an input file"),
     "the input file's folder": (lambda at: (at / "in/a.wav", at / "in"), "is an input file"),
     "a link to the input": (lambda at: (at / "in/a.wav", linked(at / "b.wav", at / "in/a.wav")), "is an input file"),
@@ -141,6 +141,6 @@ def test_a_file_that_fails_is_a_row_with_its_problem_and_costs_no_other(tiny_run
 
 
 def test_a_strength_that_cannot_be_is_refused_before_anything_is_written(tiny_runs, source, tmp_path):
-    with pytest.raises(ValueError, match=r"strength=1.5: must be 0 .* to 1"):
+    with pytest.raises(ValueError, match=r"strength=1.5: must be between 0 .* and 1"):
         enhance_files(tiny_runs["jt"], source, tmp_path / "out", strength=1.5)
     assert not (tmp_path / "out").exists()

@@ -30,9 +30,9 @@ def test_a_classifier_that_has_learnt_nothing_is_remarked():
     """30 utterances: 12 of a, 9 of b, 9 of c. Always saying a is right in 0.4; a third of the time is chance."""
     truth = [*"a" * 12, *"b" * 9, *"c" * 9]
     constant = remark(predictions(truth, ["a"] * 30))
-    assert "no better than guessing: right in 0.400" in constant and "would be right in 0.400" in constant
+    assert "no better than guessing: accuracy 0.400" in constant and "intent has 0.400" in constant
     guesses = remark(predictions(truth, [*"bca" * 10]))
-    assert guesses.startswith("no better than guessing: right in 0.") and "would be right in 0.400" in guesses
+    assert guesses.startswith("no better than guessing: accuracy 0.") and "intent has 0.400" in guesses
     assert remark(predictions(truth, truth)) == ""
     assert remark(predictions(truth, [*truth[:21], *"abcabcabc"])) == ""  # 24 of 30
     assert remark(pd.DataFrame({"intent": ["a", "a"], "stoi_enhanced": [0.5, 0.6]})) == ""  # it only enhances

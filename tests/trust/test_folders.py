@@ -84,7 +84,7 @@ def reversed_rows(root: Path, noise: Path) -> None:
     file.write_text("\n".join([header, *reversed(rows)]) + "\n")
 
 
-TRAIN, VALID, TEST = (f"speech of {split} is not what it was" for split in ("train", "valid", "test"))
+TRAIN, VALID, TEST = (f"speech of {split} has changed" for split in ("train", "valid", "test"))
 OTHER_DATA = {
     "a recording": (lambda root, noise: louder(root / "wavs/speakers/ann/0.wav"), [TRAIN]),
     "a recording of test": (lambda root, noise: louder(root / "wavs/speakers/eve/5.wav"), [TEST]),
@@ -96,10 +96,10 @@ OTHER_DATA = {
         ["intent 'bring / boots / none' is new", "intent 'bring / shoes / none' is gone", TRAIN, VALID, TEST],
     ),
     "the order": (reversed_rows, [TRAIN]),
-    "a noise": (lambda root, noise: louder(noise / "noise_train/Typing_1.wav"), ["noise of train is not what it was"]),
+    "a noise": (lambda root, noise: louder(noise / "noise_train/Typing_1.wav"), ["noise of train has changed"]),
     "a noise's type": (
         lambda root, noise: (noise / "noise_test/Babble_1.wav").rename(noise / "noise_test/Cafe_1.wav"),
-        ["noise of test is not what it was"],
+        ["noise of test has changed"],
     ),
     "nothing": (lambda root, noise: None, []),
     "the place": (lambda root, noise: root.rename(root.with_name("moved")), []),

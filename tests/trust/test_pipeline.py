@@ -27,7 +27,7 @@ def test_a_second_pipeline_says_so(tmp_path):
         options = ["--config", "profile=smoke", f"results={tmp_path}"]
         ended = subprocess.run(command + options, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "another pipeline is at work on" in ended.stderr
+    assert "another pipeline is running on" in ended.stderr
     assert not (tmp_path / "smoke" / "runs").exists()
 
 

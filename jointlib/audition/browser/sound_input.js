@@ -71,7 +71,7 @@ function render({ model, el }) {
     return element;
   };
   const picker = Object.assign(document.createElement("input"), { type: "file", accept: "audio/*", hidden: true });
-  const upload = button("Upload a file …", "wav, flac, ogg, mp3; any rate (what lies above 8 kHz is lost), mono or stereo, up to 30 s; or drop it here");
+  const upload = button("Upload a file …", "wav, flac, ogg, mp3; any sample rate (content above 8 kHz is lost), mono or stereo, up to 30 s; or drop it here");
   const microphone = button("● Record", "from the microphone, up to 30 s");
   const meter = document.createElement("meter");
   Object.assign(meter, { max: 1, high: 0.95, hidden: true });
@@ -84,7 +84,7 @@ function render({ model, el }) {
   const sendFile = async (file) => {
     if (!file) return;
     if (file.size > LARGEST) {
-      fail(`${file.name} has ${Math.round(file.size / 1e6)} MB; choose a sound of up to 30 s and 10 MB, such as flac.`);
+      fail(`${file.name} has ${Math.round(file.size / 1e6)} MB; choose a recording of up to 30 s and 10 MB, such as flac.`);
       return;
     }
     try {
