@@ -44,8 +44,9 @@ class Noises:
             frames = np.resize(wave.numpy(), (len(wave) // 1600, 1600))
             sounding.append(np.flatnonzero(np.sqrt((frames**2).mean(axis=1)) > 1e-3) * 1600)
         unread, silent = audio.sources.problem != "", np.array([not len(starts) for starts in sounding])
-        rules = [(unread, "{problem}"), (silent & ~unread, "silent throughout; remove it")]
-        if problems := in_words(manifest.join(audio.sources.problem), rules):
+        problems = in_words(manifest.join(audio.sources.problem), unread, "{problem}")
+        problems += in_words(manifest, silent & ~unread, "silent throughout; remove it")
+        if problems:
             raise CorpusError(folder, problems)
         return cls(manifest, audio, sounding)
 
@@ -53,5 +54,5 @@ class Noises:
 def check_disjoint(train: Noises, test: Noises) -> None:
     """Raise CorpusError if a noise recording of the train folder is in the test folder too, whatever its name."""
     both = [part.manifest.assign(split=part is test, digest=part.audio.sources.digest) for part in (train, test)]
-    if shared := in_two_splits(pd.concat(both), "digest", "the same recording"):
+    if shared := in_two_splits(pd.concat(both), "digest", "the same recording", "remove it from one"):
         raise CorpusError(test.manifest.file[0].parent, shared)

@@ -5,14 +5,13 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from joblib import cpu_count
+from joblib import Parallel, delayed
 from scipy.ndimage import median_filter
 from torch import Tensor
 from torch.nn.functional import pad
@@ -81,13 +80,11 @@ def pack(files: Sequence[Path], title: str) -> PackedAudio:
     CACHE.mkdir(parents=True, exist_ok=True)
     with locked(CACHE / ".lock", "it reads audio into the cache"):
         if not (packed.exists() and table.exists()):
-            rows = []
-            with replacing(packed) as out, Progress(len(files), title) as bar, ThreadPoolExecutor(cpu_count()) as pool:
-                for start in range(0, len(files), 256):  # decoding releases the interpreter; not all is held in memory
-                    for samples, row in pool.map(_decode, files[start : start + 256]):
-                        out.write(samples)
-                        rows.append(row)
-                        bar.update()
+            rows, decoding = [], Parallel(n_jobs=-1, prefer="threads", return_as="generator")
+            with replacing(packed) as out:
+                for samples, row in Progress(len(files), title, values=decoding(map(delayed(_decode), files))):
+                    out.write(samples)
+                    rows.append(row)
                 out.write(bytes(2))  # an empty file cannot be mapped
             write_json(table, rows)
         sources = pd.DataFrame(json.loads(table.read_text()), columns=list(_COLUMNS))

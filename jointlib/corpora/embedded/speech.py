@@ -20,13 +20,12 @@ COMMANDS = yaml.safe_load(Path(__file__).with_name("commands.yaml").read_text())
 
 def intents() -> list[tuple[str, str, str]]:
     """The 31 intents of Fluent Speech Commands as (action, object, location)."""
-    rooms = COMMANDS["rooms"]
-    switched = [("lamp", "none"), ("music", "none"), *product(["lights"], rooms)]
-    turned = [("volume", "none"), *product(["heat"], rooms)]
-    slots = {"activate": switched, "deactivate": switched, "increase": turned, "decrease": turned}
-    slots["change language"] = product(COMMANDS["languages"], ["none"])
-    slots["bring"] = product(COMMANDS["items"], ["none"])
-    return [(action, thing, room) for action, pairs in slots.items() for thing, room in pairs]
+    return [
+        (action, thing, room)
+        for action, things in COMMANDS["intents"].items()
+        for thing, rooms in things.items()
+        for room in rooms
+    ]
 
 
 def phrasings(intent: tuple[str, str, str]) -> list[str]:
