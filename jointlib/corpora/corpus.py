@@ -1,4 +1,4 @@
-"""Spoken commands in the layout of Fluent Speech Commands: a folder to a validated manifest."""
+"""Speech in the layout of Fluent Speech Commands and noise in that of MS-SNSD: folders to validated manifests."""
 
 import math
 from collections.abc import Sequence
@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from jointlib import COLUMNS, SAMPLE_RATE, SPLITS
-from jointlib.corpora.packed import SPEECH_DB, PackedAudio, pack
+from jointlib.corpora.audio import PackedAudio, is_audio, pack
 
+NOISES = ("noise_train", "noise_test")  # the two folders of MS-SNSD
 NAMES = ("path", "speaker", "transcription", "action", "object", "location", "split", "place", "intent")
 
 
@@ -68,7 +69,6 @@ class Corpus:
         spoilt = heard.problem != ""
         problems += in_words(heard, spoilt, "{problem}")
         late = f"silent for {{onset:.2f}} s, so that a clip of {clip_seconds} s has no speech; trim it"
-        late += f" (nothing before is within {SPEECH_DB:g} dB of its loudest part)"
         problems += in_words(heard, heard.onset >= clip_seconds, late)
         problems += in_two_splits(heard[~spoilt], "digest", "the same recording", "remove it from one")
         if problems:
@@ -88,6 +88,49 @@ class Corpus:
         words = f"utterances cut by clip_seconds = {clip_seconds:g}: {', '.join(counts)}; "
         words += f"the longest lasts {self.audio.lengths.max() / SAMPLE_RATE:.2f} s"
         return words if longer.any() else ""
+
+
+@dataclass
+class Noises:
+    """Noise files of one folder, and where they sound: no gain brings a dog's long digital silences to an SNR."""
+
+    manifest: pd.DataFrame  # a row per file: file, type (Typing of Typing_3.wav), split (the folder), place (the file)
+    audio: PackedAudio  # 16 kHz mono; file i is row i of the manifest
+    sounding: list[np.ndarray]  # per file, the samples at which a tenth of a second above -60 dBFS RMS begins
+
+    @classmethod
+    def read(cls, folder: Path | str, types: Sequence[str] | None = None) -> "Noises":
+        """Read ``<Type>_<n>.<any audio ending>`` of a folder such as MS-SNSD's noise_train; all types, or those named.
+
+        Raises CorpusError if the folder is missing or empty, a named type is absent, or a file is unreadable or silent.
+        """
+        folder = Path(folder)
+        files = sorted(filter(is_audio, folder.glob("?*_*.*")))
+        names = [file.stem.rpartition("_")[0] for file in files]
+        manifest = pd.DataFrame({"file": files, "type": names, "split": folder.name, "place": list(map(str, files))})
+        if manifest.empty:
+            raise CorpusError(folder, [f"{folder}: missing or without noises; expected names such as Typing_1.wav"])
+        if absent := sorted(set(types or ()) - set(manifest.type)):
+            raise CorpusError(folder, [f"no noise of type {absent}; there is {sorted(manifest.type.unique())}"])
+        manifest = manifest[manifest.type.isin(types or manifest.type)].reset_index(drop=True)
+        audio = pack(manifest.file.tolist(), f"Reading {folder.name}")
+        sounding = []
+        for wave in map(audio.wave, range(len(manifest))):
+            frames = np.resize(wave.numpy(), (len(wave) // 1600, 1600))
+            sounding.append(np.flatnonzero(np.sqrt((frames**2).mean(axis=1)) > 1e-3) * 1600)
+        unread, silent = audio.sources.problem != "", np.array([not len(starts) for starts in sounding])
+        problems = in_words(manifest.join(audio.sources.problem), unread, "{problem}")
+        problems += in_words(manifest, silent & ~unread, "silent throughout; remove it")
+        if problems:
+            raise CorpusError(folder, problems)
+        return cls(manifest, audio, sounding)
+
+
+def check_disjoint(train: Noises, test: Noises) -> None:
+    """Raise CorpusError if a noise recording of the train folder is in the test folder too, whatever its name."""
+    both = [part.manifest.assign(split=part is test, digest=part.audio.sources.digest) for part in (train, test)]
+    if shared := in_two_splits(pd.concat(both), "digest", "the same recording", "remove it from one"):
+        raise CorpusError(test.manifest.file[0].parent, shared)
 
 
 def _read_split(root: Path, split: str) -> pd.DataFrame:

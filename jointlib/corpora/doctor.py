@@ -11,8 +11,7 @@ import pandas as pd
 from jointlib import SAMPLE_RATE
 from jointlib.config import Config
 from jointlib.corpora.batches import load_data, sources
-from jointlib.corpora.corpus import Corpus, CorpusError, first_few, in_words
-from jointlib.corpora.noises import NOISES, Noises, check_disjoint
+from jointlib.corpora.corpus import NOISES, Corpus, CorpusError, Noises, check_disjoint, first_few, in_words
 
 
 @dataclass

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from jointlib.corpora.corpus import Corpus, CorpusError
+from jointlib.corpora.corpus import Corpus, CorpusError, Noises
 from jointlib.corpora.doctor import examine
-from jointlib.corpora.noises import Noises
 
 FIRST = "wavs/speakers/ann/0.wav"  # row 2 of train_data.csv
 TONE = 0.3 * np.sin(2 * np.pi * 440 * np.arange(8000) / 16_000)

@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 
 from jointlib import COLUMNS
 from jointlib.config import CHECKOUT, load_config
-from jointlib.corpora.corpus import NAMES, Corpus, CorpusError, _read_split
+from jointlib.corpora.corpus import NAMES, Corpus, CorpusError, Noises, _read_split
 from jointlib.corpora.doctor import examine, examine_profile
-from jointlib.corpora.noises import Noises
 from jointlib.findings.card import write_card
 from jointlib.runs.fit import fit
 

@@ -13,12 +13,11 @@ import pytest
 import soundfile
 
 from jointlib.config import EmbeddedCorpus
-from jointlib.corpora.corpus import Corpus
+from jointlib.corpora.corpus import Corpus, Noises, check_disjoint
 from jointlib.corpora.embedded import write
 from jointlib.corpora.embedded.noise import RECIPES
 from jointlib.corpora.embedded.speech import COMMANDS, intents, phrasings, speakers, write_split
 from jointlib.corpora.embedded.write import ensure_embedded
-from jointlib.corpora.noises import Noises, check_disjoint
 
 FULL = EmbeddedCorpus().model_dump(mode="json")
 SMALL = FULL | {

@@ -31,25 +31,20 @@ def ensure_embedded(folder: Path, settings: dict[str, Any]) -> None:
         partial = folder.with_name(f"{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)  # of an interrupted start
         partial.mkdir()
-        _write_parts(partial, json.dumps(settings))
+        # espeak-ng carries state from one utterance to the next: only a fresh process a part makes the same bytes
+        command = [sys.executable, "-m", __name__, json.dumps(settings), str(partial.resolve())]
+        writers = {part: Popen([*command, part], cwd=CHECKOUT, stderr=PIPE, text=True) for part in PARTS}
+        try:
+            for part, writer in writers.items():
+                _, message = writer.communicate()
+                if writer.returncode:
+                    raise RuntimeError(f"{folder}: {part} could not be written (status {writer.returncode}): {message}")
+        finally:
+            for writer in writers.values():  # none outlives an error or Ctrl-C
+                writer.kill()
+                writer.wait()
         (partial / record.name).write_text(json.dumps(settings, indent=2))
         partial.rename(folder)
-
-
-def _write_parts(folder: Path, settings: str) -> None:
-    """Have each part written by a process of its own: espeak-ng carries state from one utterance to the next, so that
-    only a fresh process makes the same bytes."""
-    command = [sys.executable, "-m", __name__, settings, str(folder.resolve())]
-    writers = {part: Popen([*command, part], cwd=CHECKOUT, stderr=PIPE, text=True) for part in PARTS}
-    try:
-        for part, writer in writers.items():
-            _, message = writer.communicate()
-            if writer.returncode:
-                raise RuntimeError(f"{folder}: {part} could not be written (status {writer.returncode}): {message}")
-    finally:
-        for writer in writers.values():  # none outlives an error or Ctrl-C
-            writer.kill()
-            writer.wait()
 
 
 if __name__ == "__main__":
