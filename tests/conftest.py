@@ -17,7 +17,7 @@ from torch import nn
 
 from jointlib import metrics
 from jointlib.config import Config, load_config
-from jointlib.corpora import packed
+from jointlib.corpora import audio
 from jointlib.corpora.batches import Batch
 from jointlib.runs.fit import fit
 from jointlib.runs.run import build_network
@@ -121,7 +121,7 @@ class Untouched(nn.Module):
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory) -> None:
     """Waveforms of the tests' corpora are not kept."""
-    packed.CACHE = tmp_path_factory.mktemp("cache")
+    audio.CACHE = tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture

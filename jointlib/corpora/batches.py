@@ -14,9 +14,8 @@ from torch import Tensor
 from jointlib import ROOT, SPLITS
 from jointlib.config import Config
 from jointlib.corpora.contaminate import Mixture, draw_plan, mix
-from jointlib.corpora.corpus import Corpus
+from jointlib.corpora.corpus import NOISES, Corpus, Noises, check_disjoint
 from jointlib.corpora.embedded.write import ensure_embedded
-from jointlib.corpora.noises import NOISES, Noises, check_disjoint
 from jointlib.support.ranks import own
 
 NOISE_OF = {"train": "train", "valid": "train", "test": "test"}  # selection must not depend on the test noises
@@ -119,8 +118,7 @@ def sources(config: Config) -> tuple[Path, Path]:
 
 
 def load_data(config: Config) -> Data:
-    """Read the `sources` onto the configuration's device. Raises CorpusError, which lists what is wrong with them,
-    and RuntimeError: there is a GPU that cannot be used."""
+    """Read the `sources` onto the configuration's device. CorpusError lists what is wrong with them."""
     device = config.torch_device  # before anything is written or read
     speech, noise = sources(config)
     train = Noises.read(noise / "noise_train", config.noise_types_train)

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from jointlib import SPLITS
-from jointlib.corpora.corpus import Corpus
-from jointlib.corpora.noises import Noises
+from jointlib.corpora.corpus import Corpus, Noises
 
 LEVEL_DB = -25.0  # dBFS RMS of speech and of noise before they are mixed, as in MS-SNSD
 PEAK = 0.99  # a mixture above this is rescaled, speech and noise together

@@ -1,8 +1,6 @@
-"""Spoken commands in the layout of Fluent Speech Commands: a folder to a validated manifest."""
+"""Speech in the layout of Fluent Speech Commands and noise in that of MS-SNSD: folders to validated manifests."""
 
-import csv
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from jointlib import COLUMNS, SAMPLE_RATE, SPLITS
-from jointlib.corpora.packed import SPEECH_DB, PackedAudio, pack
+from jointlib.corpora.audio import PackedAudio, is_audio, pack
 
+NOISES = ("noise_train", "noise_test")  # the two folders of MS-SNSD
 NAMES = ("path", "speaker", "transcription", "action", "object", "location", "split", "place", "intent")
-Rules = Sequence[tuple[pd.Series | np.ndarray, str]]  # rows concerned, and what is said of each
 
 
 class CorpusError(ValueError):
@@ -39,9 +37,8 @@ class Corpus:
     def read(cls, root: Path | str, clip_seconds: float = math.inf) -> "Corpus":
         """Read ``root/data/{train,valid,test}_data.csv`` and the audio they name, of any rate, channels and format.
 
-        Raises CorpusError, which lists every problem at once: missing files or columns, stray quotes or blanks, audio
-        that cannot be read, is cut off, empty, silent or shorter than 0.1 s, a path that leaves the folder or is given
-        twice, a speaker or a recording in two splits, intents that train lacks, no speech in the first `clip_seconds`.
+        Raises CorpusError, which lists every problem at once: in the CSVs, in the audio, what two splits share, intents
+        that train lacks, and utterances without speech in the first `clip_seconds`.
         """
         root, tables, problems = Path(root), [pd.DataFrame(columns=NAMES, dtype=str)], []
         for split in SPLITS:
@@ -50,35 +47,33 @@ class Corpus:
             except ValueError as error:
                 problems.append(f"data/{split}_data.csv: {error}")
         manifest = pd.concat(tables, ignore_index=True)
-        intents = sorted(manifest.intent[manifest.split == "train"].unique())
-        rules = []
         for name in ("path", "speaker", "action", "object", "location"):
             bare = manifest[name].str.strip().where(lambda text: text != "")  # no value, equal to none, if empty
             text = f"{name} {{{name}!r}} is empty, or begins or ends with a blank; correct it (if open: none)"
-            rules.append((bare != manifest[name], text))
+            problems += in_words(manifest, bare != manifest[name], text)
         again = manifest.duplicated(["split", "path"])
-        rules.append((again, "the same path as an earlier row; take one of them out"))
+        problems += in_words(manifest, again, "the same path as an earlier row; take one of them out")
+        intents = sorted(manifest.intent[manifest.split == "train"].unique())
         unknown = ~manifest.intent.isin(intents) & ~manifest.duplicated(["split", "intent"]) & bool(intents)
-        rules.append((unknown, "intent {intent!r} is not in the train split; add it there, or take the row out"))
-        inside = [{"/", ".."}.isdisjoint(Path(path).parts) and os.path.isfile(root / path) for path in manifest.path]  # noqa: PTH113, any text
+        text = "intent {intent!r} is not in the train split; add it there, or take the row out"
+        problems += in_words(manifest, unknown, text)
+        remedy = "if both are your own voice, name speakers by session (me_1, me_2, me_3)"
+        problems += in_two_splits(manifest, "speaker", "speaker {!r}", remedy)
+        inside = [{"/", ".."}.isdisjoint(Path(path).parts) and (root / path).is_file() for path in manifest.path]
         inside = np.array(inside, dtype=bool)
-        nowhere = "this path names no file in the corpus folder; correct it, move the file there, or take the row out"
-        voices = in_two_splits(manifest, "speaker", "speaker {!r}")
-        alone = "if all is your own voice, name speakers by session (me_1 in train, me_2 in valid, me_3 in test), each "
-        alone += "with recordings of its own; the scores then say nothing about other voices"
-        voices[:1] = [f"{line}; {alone}" for line in voices[:1]]
-        problems += voices + in_words(manifest, [*rules, (~inside, nowhere)])
+        text = "this path names no file in the corpus folder; correct it, move the file there, or take the row out"
+        problems += in_words(manifest, ~inside, text)
         manifest = manifest[inside].reset_index(drop=True)
         audio = pack([root / path for path in manifest.path], f"Reading {root.name}")
         heard = manifest.assign(**audio.sources)
         spoilt = heard.problem != ""
+        problems += in_words(heard, spoilt, "{problem}")
         late = f"silent for {{onset:.2f}} s, so that a clip of {clip_seconds} s has no speech; trim it"
-        late += f" (nothing before is within {SPEECH_DB:g} dB of its loudest part)"
-        problems += in_words(heard, [(spoilt, "{problem}"), (heard.onset >= clip_seconds, late)])
-        problems += in_two_splits(heard[~spoilt], "digest", "the same recording")
-        manifest["label"] = manifest.intent.map({intent: label for label, intent in enumerate(intents)})
+        problems += in_words(heard, heard.onset >= clip_seconds, late)
+        problems += in_two_splits(heard[~spoilt], "digest", "the same recording", "remove it from one")
         if problems:
             raise CorpusError(root, problems)
+        manifest["label"] = manifest.intent.map(intents.index)
         return cls(manifest, intents, audio)
 
     def split(self, name: str) -> pd.DataFrame:
@@ -95,49 +90,82 @@ class Corpus:
         return words if longer.any() else ""
 
 
+@dataclass
+class Noises:
+    """Noise files of one folder, and where they sound: no gain brings a dog's long digital silences to an SNR."""
+
+    manifest: pd.DataFrame  # a row per file: file, type (Typing of Typing_3.wav), split (the folder), place (the file)
+    audio: PackedAudio  # 16 kHz mono; file i is row i of the manifest
+    sounding: list[np.ndarray]  # per file, the samples at which a tenth of a second above -60 dBFS RMS begins
+
+    @classmethod
+    def read(cls, folder: Path | str, types: Sequence[str] | None = None) -> "Noises":
+        """Read ``<Type>_<n>.<any audio ending>`` of a folder such as MS-SNSD's noise_train; all types, or those named.
+
+        Raises CorpusError if the folder is missing or empty, a named type is absent, or a file is unreadable or silent.
+        """
+        folder = Path(folder)
+        files = sorted(filter(is_audio, folder.glob("?*_*.*")))
+        names = [file.stem.rpartition("_")[0] for file in files]
+        manifest = pd.DataFrame({"file": files, "type": names, "split": folder.name, "place": list(map(str, files))})
+        if manifest.empty:
+            raise CorpusError(folder, [f"{folder}: missing or without noises; expected names such as Typing_1.wav"])
+        if absent := sorted(set(types or ()) - set(manifest.type)):
+            raise CorpusError(folder, [f"no noise of type {absent}; there is {sorted(manifest.type.unique())}"])
+        manifest = manifest[manifest.type.isin(types or manifest.type)].reset_index(drop=True)
+        audio = pack(manifest.file.tolist(), f"Reading {folder.name}")
+        sounding = []
+        for wave in map(audio.wave, range(len(manifest))):
+            frames = np.resize(wave.numpy(), (len(wave) // 1600, 1600))
+            sounding.append(np.flatnonzero(np.sqrt((frames**2).mean(axis=1)) > 1e-3) * 1600)
+        unread, silent = audio.sources.problem != "", np.array([not len(starts) for starts in sounding])
+        problems = in_words(manifest.join(audio.sources.problem), unread, "{problem}")
+        problems += in_words(manifest, silent & ~unread, "silent throughout; remove it")
+        if problems:
+            raise CorpusError(folder, problems)
+        return cls(manifest, audio, sounding)
+
+
+def check_disjoint(train: Noises, test: Noises) -> None:
+    """Raise CorpusError if a noise recording of the train folder is in the test folder too, whatever its name."""
+    both = [part.manifest.assign(split=part is test, digest=part.audio.sources.digest) for part in (train, test)]
+    if shared := in_two_splits(pd.concat(both), "digest", "the same recording", "remove it from one"):
+        raise CorpusError(test.manifest.file[0].parent, shared)
+
+
 def _read_split(root: Path, split: str) -> pd.DataFrame:
     """A split's part of the manifest, all of it text. ValueError: its CSV cannot be read, or lacks something."""
-    name, rows = f"data/{split}_data.csv", []
+    name = f"data/{split}_data.csv"
+    as_it_is = {"dtype": str, "header": None, "keep_default_na": False, "skip_blank_lines": False}
     try:
-        with (root / name).open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, strict=True)
-            for row in reader:
-                if reader.line_num > len(rows) + 1:  # quotes or line breaks make two rows one
-                    raise csv.Error("a field goes on in the next row")
-                rows.append(row)
-    except csv.Error as error:
-        raise ValueError(f"row {len(rows) + 1}: {error}; look for a stray quote or a line break") from error
-    except (UnicodeDecodeError, OSError) as error:
+        table = pd.read_csv(root / name, encoding="utf-8-sig", **as_it_is)
+    except (OSError, ValueError) as error:
         raise ValueError(f"missing, or not readable as UTF-8 CSV ({error}); see data/README.md") from error
-    header = rows[0] if rows else []
-    filled = {place: row for place, row in enumerate(rows[1:], start=2) if any(row)}
-    if missing := [column for column in COLUMNS if header.count(column) != 1]:
-        raise ValueError(f"lacks {missing}, or has them twice; expected the columns {list(COLUMNS)}")
-    if not filled:
+    table = table[1:].set_axis(list(table.iloc[0]), axis=1)
+    if missing := [column for column in COLUMNS if column not in table]:
+        raise ValueError(f"lacks {missing}; expected the columns {list(COLUMNS)}")
+    table = table[list(COLUMNS)].rename(columns={"speakerId": "speaker"})
+    table = table[(table != "").any(axis=1)]
+    if table.empty:
         raise ValueError("lacks rows; expected one per utterance")
-    if uneven := [str(place) for place, row in filled.items() if len(row) != len(header)]:
-        raise ValueError(f"row {', '.join(uneven[:5])}: expected {len(header)} fields, as the header has")
-    table = pd.DataFrame(list(filled.values()), columns=header, dtype=str)[list(COLUMNS)]
-    places = [f"{name}, row {row}: {repr(path)[1:-1]:.200}" for row, path in zip(filled, table.path, strict=True)]
+    broken = table.apply(lambda column: column.str.contains("\n")).any(axis=1)
+    if broken.any():
+        raise ValueError(f"row {broken.idxmax() + 1}: a field goes on in the next row; look for a stray quote")
+    places = [f"{name}, row {row + 1}: {repr(path)[1:-1]}" for row, path in table.path.items()]
     intent = table.action + " / " + table.object + " / " + table.location
-    return table.rename(columns={"speakerId": "speaker"}).assign(split=split, place=places, intent=intent)
+    return table.assign(split=split, place=places, intent=intent)
 
 
-def in_two_splits(table: pd.DataFrame, column: str, what: str) -> list[str]:
+def in_two_splits(table: pd.DataFrame, column: str, what: str, remedy: str) -> list[str]:
     """A line for each value that a column has in several splits, with its first place in each."""
     firsts = table.drop_duplicates([column, "split"])
     places = firsts[firsts.duplicated(column, keep=False)].groupby(column, sort=False).place.agg(" and in ".join)
-    return [f"{what.format(value)} is in {where}; it may be in one split only" for value, where in places.items()]
+    return [f"{what.format(value)} is in {where}; {remedy}" for value, where in places.items()]
 
 
-def in_words(table: pd.DataFrame, rules: Rules, shown: int | None = None) -> list[str]:
-    """A line for each row that a rule concerns: its place, and the rule's template with its values, such as ``"only
-    {seconds:.2f} s long"``; of each rule the first `shown`, and how many more there are."""
-    lines = []
-    for concerned, template in rules:
-        found = [f"{row['place']}: {template.format(**row)}" for row in table[concerned].to_dict("records")]
-        lines += found if shown is None else first_few(found, shown)
-    return lines
+def in_words(table: pd.DataFrame, rows: pd.Series | np.ndarray, template: str) -> list[str]:
+    """A line for each of `rows`: its place, and a template such as ``"only {seconds:.2f} s long"`` with its values."""
+    return [f"{row['place']}: {template.format(**row)}" for row in table[rows].to_dict("records")]
 
 
 def first_few(lines: list[str], shown: int = 5) -> list[str]:

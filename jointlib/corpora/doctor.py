@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jointlib import SAMPLE_RATE, SPLITS
+from jointlib import SAMPLE_RATE
 from jointlib.config import Config
 from jointlib.corpora.batches import load_data, sources
-from jointlib.corpora.corpus import Corpus, CorpusError, first_few, in_words
-from jointlib.corpora.noises import NOISES, Noises, check_disjoint
+from jointlib.corpora.corpus import NOISES, Corpus, CorpusError, Noises, check_disjoint, first_few, in_words
 
 
 @dataclass
@@ -88,19 +87,16 @@ def _diagnose(root: Path, parts: Sequence[Corpus | Noises], counted: dict[str, s
     table["seconds"] = np.concatenate([part.audio.lengths for part in parts]) / SAMPLE_RATE
     table["level"] = 20 * np.log10(table.rms)  # dBFS
     table["original"] = table.groupby(["split", "digest"]).place.transform("first")
-    rules = [
-        (table.original != table.place, "the same recording as {original}; it counts twice"),
-        (table.clipped > 1e-3, "{clipped:.1%} of the samples are clipped"),
-        (table.level < -60, "very quiet, {level:.0f} dBFS"),
-        (table.seconds < 0.2, "only {seconds:.2f} s long"),
-        (
-            table.split.isin(SPLITS) & (table.onset > 1),
-            "silent for the first {onset:.2f} s; a clip of that length (clip_seconds) has no speech",
-        ),
-    ]
+    rules = {
+        "the same recording as {original}; it counts twice": table.original != table.place,
+        "{clipped:.1%} of the samples are clipped": table.clipped > 1e-3,
+        "very quiet, {level:.0f} dBFS": table.level < -60,
+        "only {seconds:.2f} s long": table.seconds < 0.2,
+    }
+    warnings = [line for text, rows in rules.items() for line in first_few(in_words(table, rows, text))]
     splits = table.round({"seconds": 2, "level": 0}).groupby("split", sort=False)
     facts = {"files": splits.size(), **{name: splits[column].nunique() for name, column in counted.items()}}
     facts["hours"] = (splits.seconds.sum() / 3600).round(3)
     for name, column in (("seconds", "seconds"), ("sample rate (Hz)", "sample_rate"), ("level (dBFS RMS)", "level")):
         facts[name] = splits[column].agg(lambda x: " to ".join(dict.fromkeys([f"{x.min():g}", f"{x.max():g}"])))
-    return Diagnosis(root, [], in_words(table, rules, shown=5), pd.DataFrame(facts).T)
+    return Diagnosis(root, [], warnings, pd.DataFrame(facts).T)

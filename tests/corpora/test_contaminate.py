@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from jointlib.config import load_config
 from jointlib.corpora.batches import load_data
 from jointlib.corpora.contaminate import LEVEL_DB, MIXERS, PEAK, draw_plan, mix
-from jointlib.corpora.corpus import Corpus, CorpusError
-from jointlib.corpora.noises import Noises
+from jointlib.corpora.corpus import Corpus, CorpusError, Noises
 
 SEEDS = st.integers(0, 2**31 - 1)
 GAINS_DB = st.floats(-30, 20)  # two of them on a click of 0.1 leave three steps of 16 bits

@@ -14,10 +14,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jointlib.corpora import packed
-from jointlib.corpora.corpus import CorpusError
-from jointlib.corpora.noises import Noises
-from jointlib.corpora.packed import PackedAudio, pack
+from jointlib.corpora import audio
+from jointlib.corpora.audio import PackedAudio, pack
+from jointlib.corpora.corpus import CorpusError, Noises
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def test_what_could_not_be_read_for_a_moment_is_read_the_next_time(error, files,
 
 
 def test_the_doctor_of_an_installed_package_writes_nothing_beside_the_speech(corpus_root, tmp_path):
-    shutil.copytree(Path(packed.__file__).parents[1], tmp_path / "site/jointlib")
+    shutil.copytree(Path(audio.__file__).parents[1], tmp_path / "site/jointlib")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "HOME": str(tmp_path / "home")}
     environment.pop("JOINTLIB_HOME", None)
     before = sorted(corpus_root.rglob("*"))
@@ -63,7 +62,7 @@ def test_the_doctor_of_an_installed_package_writes_nothing_beside_the_speech(cor
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists a process's mappings")
 def test_a_corpus_may_be_larger_than_memory(files, tmp_path, monkeypatch):
     """Linux refuses to map more than there is memory, unless it is only read."""
-    monkeypatch.setattr(packed, "CACHE", tmp_path)
+    monkeypatch.setattr(audio, "CACHE", tmp_path)
     found = pack(files, "Reading")
     maps = Path("/proc/self/maps").read_text().splitlines()
     permissions = [line.split()[1] for line in maps if line.endswith(".int16") and str(tmp_path) in line]

@@ -13,9 +13,8 @@ from scipy.stats import binom
 from jointlib import SPLITS
 from jointlib.config import load_config
 from jointlib.corpora.batches import load_data
-from jointlib.corpora.corpus import Corpus, CorpusError
+from jointlib.corpora.corpus import Corpus, CorpusError, Noises, check_disjoint
 from jointlib.corpora.doctor import examine
-from jointlib.corpora.noises import Noises, check_disjoint
 from jointlib.runs.fit import fit
 
 pytestmark = pytest.mark.trust

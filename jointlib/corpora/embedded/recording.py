@@ -53,7 +53,10 @@ def record(speech: np.ndarray, place: dict[str, Any], settings: dict[str, Any], 
     tail = rng.normal(size=len(time)) * 10 ** (-3 * time / place["reverberation_seconds"])
     tail *= 10 ** (-place["direct_db"] / 20) / np.sqrt((tail**2).sum())
     sound = fftconvolve(speech, np.concatenate([[1.0], tail]))[: len(speech)]
-    floor = _coloured(len(sound), place["floor_slope"], rng) * rms * 10 ** (-place["floor_db"] / 20)
+    frequencies = np.fft.rfftfreq(len(sound), 1 / SAMPLE_RATE).clip(50)  # Hz; the floor is flat below 50
+    spectrum = np.fft.rfft(rng.normal(size=len(sound))) * frequencies ** (-place["floor_slope"] / 2)
+    floor = np.fft.irfft(spectrum, len(sound))
+    floor = floor / np.sqrt((floor**2).mean()) * rms * 10 ** (-place["floor_db"] / 20)
     return equalise(sound + floor, place["response_db"])
 
 
@@ -72,10 +75,3 @@ def _wander(samples: int, hertz: float, rng: np.random.Generator) -> np.ndarray:
     """A smooth random curve (T,) of variance about 1 that changes `hertz` times a second."""
     knots = rng.normal(size=int(samples / SAMPLE_RATE * hertz) + 2)
     return np.interp(np.arange(samples) / SAMPLE_RATE * hertz, np.arange(len(knots)), knots)
-
-
-def _coloured(samples: int, slope: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian noise (T,) of RMS 1 with a power spectrum of 1 / f ** slope, flat below 50 Hz."""
-    frequencies = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE).clip(50)
-    noise = np.fft.irfft(np.fft.rfft(rng.normal(size=samples)) * frequencies ** (-slope / 2), samples)
-    return noise / np.sqrt((noise**2).mean())

@@ -1,10 +1,13 @@
 """Spoken commands by espeak-ng, in the layout of Fluent Speech Commands."""
 
+import ctypes
 import uuid
+from functools import cache
 from itertools import chain, count, islice, product
 from pathlib import Path
 from typing import Any
 
+import espeakng_loader
 import numpy as np
 import pandas as pd
 import soundfile
@@ -12,21 +15,59 @@ import yaml
 from scipy.signal import resample_poly
 
 from jointlib import COLUMNS, SAMPLE_RATE, SPLITS
-from jointlib.corpora.embedded.espeak import synthesizer
 from jointlib.corpora.embedded.recording import draw_place, record
 
 COMMANDS = yaml.safe_load(Path(__file__).with_name("commands.yaml").read_text())
+_RATE, _PITCH = 1, 3  # espeak_PARAMETER
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+class Synthesizer:
+    """espeak-ng, as espeakng-loader brings it. It keeps global state, so use the one that `synthesizer()` returns."""
+
+    def __init__(self):
+        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
+        self._library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
+        data = str(espeakng_loader.get_data_path()).encode()
+        self.sample_rate = self._library.espeak_Initialize(2, 0, data, 0)  # Hz; 2: samples to a callback, at once
+        self._voice, self._chunks = "", []
+        self._callback = _CALLBACK(self._receive)  # kept: ctypes does not hold a reference
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def _receive(self, samples, count, _events) -> int:
+        if samples and count:
+            self._chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        return 0
+
+    def say(self, text: str, voice: str, rate: int, pitch: int, seed: int) -> np.ndarray:
+        """Speak a text at `rate` words per minute: float32 (T,) in [-1, 1] at `sample_rate` Hz.
+
+        `voice`: accent and variant, ``"en-us+f3"``; `pitch`: 0 to 100, 50 is its own; `seed`: of the breath noise.
+        """
+        if voice != self._voice:  # loading a voice takes ten times as long as speaking with it
+            if self._library.espeak_SetVoiceByName(voice.encode()):
+                raise ValueError(f"espeak-ng has no voice {voice!r}; reinstall espeakng-loader")
+            self._voice = voice
+        self._library.espeak_SetParameter(_RATE, rate, 0)
+        self._library.espeak_SetParameter(_PITCH, pitch, 0)
+        self._library.espeak_ng_SetRandSeed(seed)
+        self._chunks.clear()
+        raw = text.encode()
+        self._library.espeak_Synth(raw, len(raw) + 1, 0, 1, 0, 1, None, None)  # from a character on; in UTF-8
+        return np.concatenate(self._chunks).astype(np.float32) / 32768
+
+
+synthesizer = cache(Synthesizer)  # the process's one, started at the first call
 
 
 def intents() -> list[tuple[str, str, str]]:
     """The 31 intents of Fluent Speech Commands as (action, object, location)."""
-    rooms = COMMANDS["rooms"]
-    switched = [("lamp", "none"), ("music", "none"), *product(["lights"], rooms)]
-    turned = [("volume", "none"), *product(["heat"], rooms)]
-    slots = {"activate": switched, "deactivate": switched, "increase": turned, "decrease": turned}
-    slots["change language"] = product(COMMANDS["languages"], ["none"])
-    slots["bring"] = product(COMMANDS["items"], ["none"])
-    return [(action, thing, room) for action, pairs in slots.items() for thing, room in pairs]
+    return [
+        (action, thing, room)
+        for action, things in COMMANDS["intents"].items()
+        for thing, rooms in things.items()
+        for room in rooms
+    ]
 
 
 def phrasings(intent: tuple[str, str, str]) -> list[str]:
@@ -49,22 +90,22 @@ def speakers(settings: dict[str, Any]) -> dict[str, list[dict]]:
         split: rng.permutation(["+".join(pair) for pair in product(COMMANDS["accents"], names)])
         for split, names in shapes.items()
     }
-
-    def speaker(split: str, number: int) -> dict:
-        low, high = settings["words_per_minute"]
-        # tract: the vocal tract's relative length scales all formants, for more voices than espeak-ng's variants
-        pitch, rate, tract = rng.integers(20, 81), rng.integers(low, high + 1), rng.uniform(0.9, 1.1)
-        about = {"pitch": int(pitch), "rate": int(rate), "tract": round(float(tract), 3)}
-        return {"id": f"{split}{number:03d}", "voice": str(voices[split][number % len(voices[split])]), **about}
-
-    return {split: [speaker(split, number) for number in range(settings["speakers"][split])] for split in SPLITS}
+    low, high = settings["words_per_minute"]
+    people = {split: [] for split in SPLITS}
+    for split, group in people.items():
+        for number in range(settings["speakers"][split]):
+            # tract: the vocal tract's relative length scales all formants, for more voices than espeak-ng's variants
+            pitch, rate, tract = rng.integers(20, 81), rng.integers(low, high + 1), rng.uniform(0.9, 1.1)
+            about = {"id": f"{split}{number:03d}", "voice": str(voices[split][number % len(voices[split])])}
+            group.append(about | {"pitch": int(pitch), "rate": int(rate), "tract": round(float(tract), 3)})
+    return people
 
 
 def speak(text: str, speaker: dict, rng: np.random.Generator) -> np.ndarray:
     """Speak a text with small variations in rate and pitch: float32 (T,) at 16 kHz, without silence at its ends."""
     rate = speaker["rate"] * rng.uniform(0.95, 1.05)
     pitch = speaker["pitch"] + rng.integers(-5, 6)
-    spoken = synthesizer().say(text, speaker["voice"], round(rate), int(pitch), seed=int(rng.integers(2**31)))
+    spoken = synthesizer().say(text, speaker["voice"], round(rate), int(pitch), int(rng.integers(2**31)))
     sounding = np.flatnonzero(np.abs(spoken) > 0.01 * np.abs(spoken).max())
     steps = 50  # Hz: a coarse ratio keeps the resampling filter short
     spoken = spoken[sounding[0] : sounding[-1] + 1]

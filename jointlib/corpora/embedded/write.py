@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
@@ -19,42 +18,33 @@ PARTS = ("speech valid", "speech test", "noise train", "noise test", "speech tra
 def ensure_embedded(folder: Path, settings: dict[str, Any]) -> None:
     """Write the embedded corpus and noises into `folder`, unless they are there; `settings` are `EmbeddedCorpus`'s.
 
-    Raises FileExistsError: the folder holds no embedded corpus, or one of other settings or with a damaged record of
-    them. RuntimeError: a part could not be written, and why.
+    Raises FileExistsError: the folder holds something else. RuntimeError: a part could not be written, and why.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(f"{folder.name}.lock"), f"it writes {folder}"):
         record = folder / "embedded.json"
-        with suppress(FileNotFoundError, ValueError):
-            if json.loads(record.read_bytes()) == settings:
-                return
-        if record.exists():
-            remedy = f"remove {folder}, and it is written anew"
-            raise FileExistsError(f"{record}: damaged, or made with other settings than {settings}; {remedy}")
+        if record.exists() and json.loads(record.read_bytes()) == settings:
+            return
         if folder.exists():
-            raise FileExistsError(f"{folder} is no embedded corpus; give `embedded: null` to read it as it is")
+            remedy = "remove it, and it is written anew, or give `embedded: null` to read it as it is"
+            raise FileExistsError(f"{folder} is no embedded corpus, or one of other settings than {settings}; {remedy}")
         partial = folder.with_name(f"{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)  # of an interrupted start
         partial.mkdir()
-        _write_parts(partial, json.dumps(settings))
+        # espeak-ng carries state from one utterance to the next: only a fresh process a part makes the same bytes
+        command = [sys.executable, "-m", __name__, json.dumps(settings), str(partial.resolve())]
+        writers = {part: Popen([*command, part], cwd=CHECKOUT, stderr=PIPE, text=True) for part in PARTS}
+        try:
+            for part, writer in writers.items():
+                _, message = writer.communicate()
+                if writer.returncode:
+                    raise RuntimeError(f"{folder}: {part} could not be written (status {writer.returncode}): {message}")
+        finally:
+            for writer in writers.values():  # none outlives an error or Ctrl-C
+                writer.kill()
+                writer.wait()
         (partial / record.name).write_text(json.dumps(settings, indent=2))
         partial.rename(folder)
-
-
-def _write_parts(folder: Path, settings: str) -> None:
-    """Have each part written by a process of its own: espeak-ng carries state from one utterance to the next, so that
-    only a fresh process makes the same bytes."""
-    command = [sys.executable, "-m", __name__, settings, str(folder.resolve())]
-    writers = {part: Popen([*command, part], cwd=CHECKOUT, stderr=PIPE, text=True) for part in PARTS}
-    try:
-        for part, writer in writers.items():
-            _, message = writer.communicate()
-            if writer.returncode:
-                raise RuntimeError(f"{folder}: {part} could not be written (status {writer.returncode}): {message}")
-    finally:
-        for writer in writers.values():  # none outlives an error or Ctrl-C
-            writer.kill()
-            writer.wait()
 
 
 if __name__ == "__main__":
