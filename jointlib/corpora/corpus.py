@@ -140,7 +140,8 @@ def _read_split(root: Path, split: str) -> pd.DataFrame:
     try:
         table = pd.read_csv(root / name, encoding="utf-8-sig", **as_it_is)
     except (OSError, ValueError) as error:
-        raise ValueError(f"missing, or not readable as UTF-8 CSV ({error}); see data/README.md") from error
+        reason = str(error).replace("at row", "below line")  # which pandas counts from 0
+        raise ValueError(f"missing, or not readable as UTF-8 CSV ({reason}); see data/README.md") from error
     table = table[1:].set_axis(list(table.iloc[0]), axis=1)
     if missing := [column for column in COLUMNS if column not in table]:
         raise ValueError(f"lacks {missing}; expected the columns {list(COLUMNS)}")

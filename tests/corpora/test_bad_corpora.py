@@ -118,7 +118,7 @@ ERRORS = {
     "an empty CSV": (text(lambda _: b""), "train_data.csv: missing, or not readable"),
     "an empty split": (text(lambda csv: csv.splitlines(keepends=True)[0], "valid"), "lacks rows"),
     "a line break": (cell("transcription", "turn it\non"), "train_data.csv: row 2: a field goes on in the next"),
-    "a quote without end": (text(lambda csv: csv[:-5] + b'"none\n'), "EOF inside string"),
+    "a quote without end": (text(lambda csv: csv[:-5] + b'"none\n'), "EOF inside string starting below line "),
     "a blank after a speaker": (cell("speakerId", "ann "), f"{NAMED}: {FIRST}: speaker 'ann ' is empty, or begins"),
     "a blank before an object": (cell("object", "\u00a0lamp"), "object '\\xa0lamp' is empty, or begins or ends"),
     "latin-1": (swap(b"switch", b"k\xfcche"), "not readable as UTF-8 CSV"),
