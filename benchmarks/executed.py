@@ -27,7 +27,6 @@ PAGES = {
     "04_tables": "04_tables",
     "05_figures": "05_figures",
     "07_beyond_the_paper": "07_beyond_the_paper",
-    "08_report": "08_report",
 }
 COLOURS = 64  # of a figure: a quarter of its size, without a visible difference
 STYLE = re.compile(r"<style.*?</style>\s*", re.S)
@@ -52,7 +51,10 @@ def write_markdown(executed: Path, page: Path) -> None:
     for name, content in resources["outputs"].items():
         figure = page.parent / name
         figure.parent.mkdir(exist_ok=True)
-        Image.open(BytesIO(content)).convert("RGB").quantize(COLOURS).save(figure, optimize=True)
+        if figure.suffix == ".png":
+            Image.open(BytesIO(content)).convert("RGB").quantize(COLOURS).save(figure, optimize=True)
+        else:  # a drawing in SVG
+            figure.write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from jointlib.findings.scores import read_passages, read_scores
 from jointlib.support.files import write_atomically
 
 TARGET = CHECKOUT / "results/reference"
-PAGES = [CHECKOUT / "README.md", *sorted(CHECKOUT.glob("docs/*.md")), *sorted(CHECKOUT.glob("notebooks/*.ipynb"))]
+PLACES = ("README.md", "docs/*.md", "notebooks/*.ipynb", "results/reference/*/pages/*.md")
+PAGES = [page for place in PLACES for page in sorted(CHECKOUT.glob(place))]
 TABLE = re.compile(r"<!-- (\S+\.md) -->.*?<!-- end -->", re.S)
 NUMBER = re.compile(r"[-+]?[\d.]+(?:e[-+]\d+)?(?: dB)?(?: \[[^\]]*\])?<!--(\w+ [^>]+)-->")
 
