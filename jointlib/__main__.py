@@ -32,7 +32,8 @@ def train(*options: str) -> None:
 
     # Profile and strategy set the defaults of the other options; values that differ are passed as overrides.
     start, others = tyro.cli(Start, args=options, add_help=False, return_unknown_args=True)
-    plain, about = load_config(**start), inspect.getdoc(train)
+    # Without per_strategy, whose values it has already: they would replace what the command line gives.
+    plain, about = load_config(**start).model_copy(update={"per_strategy": {}}), inspect.getdoc(train)
     given = tyro.cli(Config, prog="jointlib train", description=about, args=others, default=plain)
     overrides = {name: value for name, value in given if value != getattr(plain, name)}
 

@@ -67,9 +67,9 @@ def _read_profile(profile: str | Path, above: tuple[Path, ...] = ()) -> dict[str
         raise ConfigError(f"{file}: {max(names, key=names.count)} is given twice")
     name = values.pop("base", None)
     base = _read_profile(name, (*above, file)) if name else {}
-    of_rows = [given.get("per_strategy") for given in (base, values)]
-    if all(isinstance(rows, dict) for rows in of_rows):
-        values["per_strategy"] = of_rows[0] | of_rows[1]
+    rows, own = base.get("per_strategy"), values.get("per_strategy", {})
+    if isinstance(rows, dict) and isinstance(own, dict):  # what this profile says for all replaces what rows have
+        values["per_strategy"] = {row: {k: v for k, v in rows[row].items() if k not in values} for row in rows} | own
     return base | _own_corpus(values)
 
 

@@ -194,7 +194,11 @@ def test_a_profile_gives_a_strategy_values_of_its_own(tmp_path):
     }
     assert rates == {"jt": 3e-4, "bn": 5e-4, "classifier": load_config("smoke").learning_rate}
     (tmp_path / "next.yaml").write_text(f"base: {profile}\nper_strategy: {{bn: {{steps: 3}}}}")
-    assert load_config(tmp_path / "next.yaml").per_strategy == {"jt": {"learning_rate": 3e-4}, "bn": {"steps": 3}}
+    rows = load_config(tmp_path / "next.yaml").per_strategy
+    assert (rows["jt"], rows["bn"]) == ({"learning_rate": 3e-4}, {"steps": 3})
+    (tmp_path / "last.yaml").write_text(f"base: {profile}\nlearning_rate: 9.0e-4")  # for all
+    last = load_config(tmp_path / "last.yaml")
+    assert (last.learning_rate, last.replace(strategy="bn").learning_rate) == (9e-4, 9e-4)
 
 
 def test_what_is_overridden_replaces_a_strategys_own_values(tmp_path):
