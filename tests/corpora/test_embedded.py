@@ -108,7 +108,9 @@ def test_noise_is_never_silent(embedded):
 
 def test_other_folders_are_refused(embedded, tmp_path):
     ensure_embedded(embedded, SMALL)
-    for folder in (embedded, tmp_path):
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut/embedded.json").write_bytes((embedded / "embedded.json").read_bytes()[:20])
+    for folder in (embedded, tmp_path, tmp_path / "cut"):
         with pytest.raises(FileExistsError, match=r"no embedded corpus, or one of other settings than .*; remove it"):
             ensure_embedded(folder, FULL)
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
@@ -23,8 +24,9 @@ def ensure_embedded(folder: Path, settings: dict[str, Any]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(f"{folder.name}.lock"), f"it writes {folder}"):
         record = folder / "embedded.json"
-        if record.exists() and json.loads(record.read_bytes()) == settings:
-            return
+        with suppress(OSError, ValueError):  # missing, or cut short
+            if json.loads(record.read_bytes()) == settings:
+                return
         if folder.exists():
             remedy = "remove it, and it is written anew, or give `embedded: null` to read it as it is"
             raise FileExistsError(f"{folder} is no embedded corpus, or one of other settings than {settings}; {remedy}")
