@@ -6,14 +6,12 @@ widgets, which Markdown cannot show, are left out.
 
 import re
 import sys
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbconvert import MarkdownExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
-from PIL import Image
 
 from benchmarks.pages import TARGET
 from jointlib import ROOT
@@ -28,7 +26,6 @@ PAGES = {
     "05_figures": "05_figures",
     "07_beyond_the_paper": "07_beyond_the_paper",
 }
-COLOURS = 64  # of a figure: a quarter of its size, without a visible difference
 STYLE = re.compile(r"<style.*?</style>\s*", re.S)
 
 
@@ -51,10 +48,7 @@ def write_markdown(executed: Path, page: Path) -> None:
     for name, content in resources["outputs"].items():
         figure = page.parent / name
         figure.parent.mkdir(exist_ok=True)
-        if figure.suffix == ".png":
-            Image.open(BytesIO(content)).convert("RGB").quantize(COLOURS).save(figure, optimize=True)
-        else:  # a drawing in SVG
-            figure.write_bytes(content)
+        figure.write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from torch import nn
 
 from jointlib.config import CHECKOUT, Config, ConfigError, identity
 from jointlib.strategies import STRATEGIES
+from jointlib.support.checkpoint import CHECKPOINT
 from jointlib.support.files import UnusableFile, read_json
 
 SCORES = ("config.json", "metrics.json", "record.json", "history.csv", "per_utterance.csv", "per_passage.csv")
@@ -71,6 +72,8 @@ def check_place(config: Config, data: Mapping[str, Any] | None = None) -> None:
         raise FileExistsError(f"{folder}: not a finished run, but not empty; move it away to train anew")
     elif (work / "config.json").exists():
         check_identity(work, config, data)
+    elif any((work / name).exists() for name in (*FILES, CHECKPOINT)):
+        raise FileExistsError(f"{work}: config.json is missing, so its parameters are unknown; move it away")
 
 
 def trained_before(config: Config, data: Mapping[str, Any]) -> Path | None:

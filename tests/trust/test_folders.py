@@ -15,6 +15,7 @@ from jointlib.runs import fit as fit_module
 from jointlib.runs import folder as folder_module
 from jointlib.runs.fit import fit
 from jointlib.runs.folder import FILES, changes, check_place, environment, list_runs, run_folder, titled_runs
+from jointlib.support.checkpoint import CHECKPOINT
 from jointlib.support.files import UnusableFile, write_json
 
 pytestmark = pytest.mark.trust
@@ -37,6 +38,10 @@ IN_THE_WAY = {
     "a partial run of another seed": (
         lambda run, work: (run.rename(work), edited(work, seed=7)),
         "partial was made .*seed: 7 there, 0 now",
+    ),
+    "a checkpoint without a configuration": (
+        lambda run, work: (shutil.rmtree(run), put(work, CHECKPOINT)),
+        "config.json is missing",
     ),
     "a partial run whose config is cut": (lambda run, work: (run.rename(work), put(work, content="")), "not readable"),
 }
