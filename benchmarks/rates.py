@@ -41,7 +41,8 @@ def trial(strategy: str, rate: float) -> Path:
     """A profile of its own, results/rates/STRATEGY_RATE.yaml: `BASE` with this rate, and those chosen for parents."""
     file = ROOT / f"results/rates/{strategy}_{rate:g}.yaml"
     chosen = {name: best(runs) for name, runs in record().groupby("strategy")} | {strategy: rate}
-    own = {name: {"learning_rate": value} for name, value in chosen.items()}
+    own = dict(load_config(BASE).per_strategy)
+    own |= {name: own.get(name, {}) | {"learning_rate": value} for name, value in chosen.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump({"base": BASE, "results": "results/rates", "per_strategy": own}))
     return file
