@@ -72,7 +72,8 @@ def tried(strategy: str, rates: list[float], seed: int) -> pd.DataFrame:
 
 def choose(strategy: str) -> float:
     """Choose the learning rate of a strategy."""
-    seeds, rates = load_config(BASE).seeds[:3], list(RATES)
+    seeds = load_config(BASE).seeds[:3]
+    rates = [*{*RATES, *record().query("strategy == @strategy").learning_rate}]
     runs = tried(strategy, rates, seeds[0])
     while (first := best(runs[runs.seed == seeds[0]])) in (min(rates), max(rates)):
         rates.append(first / 2 if first == min(rates) else first * 2)
