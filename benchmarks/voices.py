@@ -18,7 +18,7 @@ import pandas as pd
 from faster_whisper import WhisperModel
 
 from jointlib import SAMPLE_RATE
-from jointlib.corpora.embedded.speech import COMMANDS, intents, phrasings, speak
+from jointlib.corpora.embedded.speech import COMMANDS, commands, speak
 
 COMMANDS_A_VOICE = 14  # at most 30 s with pauses, the recogniser's window
 PAUSE = np.zeros(SAMPLE_RATE // 2)
@@ -31,7 +31,7 @@ def plain(text: str) -> str:
 
 def words_wrong(model: WhisperModel, voice: str, rng: np.random.Generator) -> tuple[int, int]:
     """Numbers of the recogniser's word errors (substitutions, deletions, insertions) and of spoken words."""
-    texts = [phrasings(intent)[1] for intent in rng.permutation(intents())[:COMMANDS_A_VOICE]]
+    texts = [spoken[1] for spoken in rng.permutation(list(commands().values()))[:COMMANDS_A_VOICE]]
     speaker = {"voice": voice, "rate": 175, "pitch": 50, "tract": 1.0}
     wave = np.concatenate([part for text in texts for part in (speak(text, speaker, rng), PAUSE)])
     wave = (wave / np.abs(wave).max()).astype(np.float32)

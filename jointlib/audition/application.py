@@ -61,7 +61,7 @@ class Audition(Application):
 
     def _make_controls(self, titles: Mapping[str, Path], others: Enhancers) -> None:
         none, corpus = ("none", ""), self.data.corpus  # "", as None would mean that nothing is chosen
-        rows = corpus.split("test").sort_values(["transcription", "speaker"])
+        rows = corpus.manifest.query("split == 'test'").sort_values(["transcription", "speaker"])
         utterances = [(f"{row.transcription} · {row.speaker}", row.Index) for row in rows.itertuples()]
         self.utterance = Dropdown(description="Utterance", options=utterances)
         self.random = Button(description="At random", icon="random")

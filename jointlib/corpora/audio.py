@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,13 +18,10 @@ from scipy.ndimage import median_filter
 from torch import Tensor
 from torch.nn.functional import pad
 
-from jointlib import CHECKOUT, ROOT, SAMPLE_RATE
+from jointlib import CACHE, SAMPLE_RATE
 from jointlib.support.files import locked, replacing, write_json
 from jointlib.support.progress import Progress
 
-# An installed package without JOINTLIB_HOME works in the current folder, which may be somebody's data set.
-_HAS_HOME = os.environ.get("JOINTLIB_HOME") or (CHECKOUT / "Snakefile").is_file()
-CACHE = ROOT / "data/cache" if _HAS_HOME else Path.home() / ".cache/jointlib"
 SILENCE = 1e-4  # RMS, -80 dBFS: at 16 bits hardly more than the last one
 # Speech begins where a file comes within this of its loudest part, some 6 dB above its RMS: a noise floor 20 dB below
 # speech is no silence, a quiet first consonant may be.

@@ -45,10 +45,12 @@ class Data:
         the content, a digest a part: what is said, by whom, in each split, and the noises of each folder, in order."""
         manifest = self.corpus.manifest.join(self.corpus.audio.sources.digest)
         said = manifest[["path", "speaker", "transcription", "intent", "digest"]]
-        content = {f"speech_{split}": _digest(said[manifest.split == split]) for split in SPLITS}
+        parts = {f"speech_{split}": said[manifest.split == split] for split in SPLITS}
         for name, noises in self.noises.items():
             sounds = noises.manifest.assign(name=[file.name for file in noises.manifest.file])
-            content[f"noise_{name}"] = _digest(sounds.join(noises.audio.sources.digest)[["name", "type", "digest"]])
+            parts[f"noise_{name}"] = sounds.join(noises.audio.sources.digest)[["name", "type", "digest"]]
+        texts = {name: repr(part.to_numpy().tolist()) for name, part in parts.items()}
+        content = {name: hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for name, text in texts.items()}
         return {"intents": self.corpus.intents, "content": content}
 
     def plan(self, split: str, number: int = 0) -> pd.DataFrame:
@@ -65,12 +67,6 @@ class Data:
         snr_db = torch.tensor(plan.snr_db.tolist()).to(noise.device)
         return mix(speech, noise, lengths, snr_db, self.config.mixer)
 
-    def realise(self, split: str, plan: pd.DataFrame) -> pd.DataFrame:
-        """A split's plan with realised_snr_db, speech_gain and noise_gain, as mixing gives them."""
-        mixtures = [self.mix(split, plan[start : start + 64]) for start in range(0, len(plan), 64)]
-        names = ("realised_snr_db", "speech_gain", "noise_gain")
-        return plan.assign(**{name: torch.cat([getattr(x, name) for x in mixtures]).cpu().numpy() for name in names})
-
     def batches(self, split: str, plan: pd.DataFrame | None = None, order: Tensor | None = None) -> Iterator[Batch]:
         """Mix a split's plan, or some rows of one, batch by batch; `order` (N,) has its rows' numbers, if shuffled."""
         plan = self.plan(split) if plan is None else plan
@@ -84,7 +80,7 @@ class Data:
 
     def train_batches(self, first: int = 0) -> Iterator[Batch]:
         """Batches of train without end, from step `first` on: every pass in an order and with noises of its own."""
-        utterances, size = len(self.corpus.split("train")), self.config.batch_size
+        utterances, size = sum(self.corpus.manifest.split == "train"), self.config.batch_size
         done, steps = divmod(first, -(-utterances // size))
         for number in count(done):
             shuffle = torch.Generator().manual_seed(self.config.seed * 100_003 + number)
@@ -100,10 +96,6 @@ class Data:
         batch = next(self.batches("test", plan.iloc[[row]]))
         clean, noisy = (wave[0, 0, : batch.lengths[0]].cpu() for wave in (batch.clean, batch.noisy))
         return clean, noisy, plan.iloc[row]
-
-
-def _digest(table: pd.DataFrame) -> str:
-    return hashlib.blake2b(repr(table.to_numpy().tolist()).encode(), digest_size=8).hexdigest()
 
 
 def sources(config: Config) -> tuple[Path, Path]:

@@ -65,7 +65,8 @@ def draw_plan(
     (row of `noises`), noise_file, noise_type, offset (where the noise begins in its recording, and sounds) and snr_db.
     """
     rng = np.random.default_rng([seed, SPLITS.index(split), number])
-    plan = corpus.split(split)[["path", "speaker", "intent", "label", "transcription"]].reset_index(names="utterance")
+    plan = corpus.manifest.query("split == @split").reset_index(names="utterance")
+    plan = plan[["utterance", "path", "speaker", "intent", "label", "transcription"]]
     files_of = [group.index.to_numpy() for _, group in noises.manifest.groupby("type")]
     kinds = rng.integers(len(files_of), size=len(plan))  # type before file: many files make no type more frequent
     plan["noise"] = np.array([rng.choice(files_of[kind]) for kind in kinds])  # rows of `noises`

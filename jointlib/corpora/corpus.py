@@ -66,28 +66,23 @@ class Corpus:
         manifest = manifest[inside].reset_index(drop=True)
         audio = pack([root / path for path in manifest.path], f"Reading {root.name}")
         heard = manifest.assign(**audio.sources)
-        spoilt = heard.problem != ""
-        problems += in_words(heard, spoilt, "{problem}")
+        problems += in_words(heard, heard.problem != "", "{problem}")
         late = f"silent for {{onset:.2f}} s, so that a clip of {clip_seconds} s has no speech; trim it"
         problems += in_words(heard, heard.onset >= clip_seconds, late)
-        problems += in_two_splits(heard[~spoilt], "digest", "the same recording", "remove it from one")
+        problems += in_two_splits(heard[heard.problem == ""], "digest", "the same recording", "remove it from one")
         if problems:
             raise CorpusError(root, problems)
         manifest["label"] = manifest.intent.map(intents.index)
         return cls(manifest, intents, audio)
 
-    def split(self, name: str) -> pd.DataFrame:
-        """The manifest's rows of one split."""
-        return self.manifest[self.manifest.split == name]
-
     def cut(self, clip_seconds: float) -> str:
         """How many utterances of each split are longer than a clip, in words; empty: none."""
-        longer = pd.Series(self.audio.lengths.numpy() / SAMPLE_RATE > clip_seconds)
-        parts = longer.groupby(self.manifest.split, sort=False)
-        counts = [f"{split} {cut.sum()} of {len(cut)} ({cut.mean():.1%})" for split, cut in parts]
-        words = f"utterances cut by clip_seconds = {clip_seconds:g}: {', '.join(counts)}; "
-        words += f"the longest lasts {self.audio.lengths.max() / SAMPLE_RATE:.2f} s"
-        return words if longer.any() else ""
+        seconds = self.audio.lengths.numpy() / SAMPLE_RATE
+        cut = self.manifest.split[seconds > clip_seconds].value_counts(sort=False)
+        if cut.empty:
+            return ""
+        counts = ", ".join(f"{split} {count}" for split, count in cut.items())
+        return f"utterances cut by clip_seconds = {clip_seconds:g}: {counts}; the longest lasts {seconds.max():.2f} s"
 
 
 @dataclass
@@ -99,12 +94,11 @@ class Noises:
     sounding: list[np.ndarray]  # per file, the samples at which a tenth of a second above -60 dBFS RMS begins
 
     @classmethod
-    def read(cls, folder: Path | str, types: Sequence[str] | None = None) -> "Noises":
+    def read(cls, folder: Path, types: Sequence[str] | None = None) -> "Noises":
         """Read ``<Type>_<n>.<any audio ending>`` of a folder such as MS-SNSD's noise_train; all types, or those named.
 
         Raises CorpusError if the folder is missing or empty, a named type is absent, or a file is unreadable or silent.
         """
-        folder = Path(folder)
         files = sorted(filter(is_audio, folder.glob("?*_*.*")))
         names = [file.stem.rpartition("_")[0] for file in files]
         manifest = pd.DataFrame({"file": files, "type": names, "split": folder.name, "place": list(map(str, files))})
@@ -118,10 +112,9 @@ class Noises:
         for wave in map(audio.wave, range(len(manifest))):
             frames = np.resize(wave.numpy(), (len(wave) // 1600, 1600))
             sounding.append(np.flatnonzero(np.sqrt((frames**2).mean(axis=1)) > 1e-3) * 1600)
-        unread, silent = audio.sources.problem != "", np.array([not len(starts) for starts in sounding])
-        problems = in_words(manifest.join(audio.sources.problem), unread, "{problem}")
-        problems += in_words(manifest, silent & ~unread, "silent throughout; remove it")
-        if problems:
+        silent = np.array([not len(starts) for starts in sounding])
+        problem = audio.sources.problem.mask((audio.sources.problem == "") & silent, "silent throughout; remove it")
+        if problems := in_words(manifest.assign(problem=problem), problem != "", "{problem}"):
             raise CorpusError(folder, problems)
         return cls(manifest, audio, sounding)
 

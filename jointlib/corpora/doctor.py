@@ -30,9 +30,8 @@ class Diagnosis:
         return "\n".join(lines).rstrip()
 
 
-def examine(path: Path | str) -> list[Diagnosis]:
+def examine(path: Path) -> list[Diagnosis]:
     """Examine speech (``data/*_data.csv``), noise (``noise_train``, ``noise_test``), or both; CorpusError if none."""
-    path = Path(path)
     found = [examine_speech(path)] if list(path.glob("data/*_data.csv")) else []
     found += [examine_noise(path)] if any((path / name).is_dir() for name in NOISES) else []
     if not found:

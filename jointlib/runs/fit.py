@@ -121,7 +121,7 @@ def _train(model: nn.Module, data: Data, work: Path, origins: Mapping[str, Path]
         progress = partial(Progress, config.own_steps, name)
         weights, history = train(model, data, config, checkpoint, progress, parallel(model), on_first)
         model.load_state_dict(weights)
-        epochs = history[-1]["step"] / math.ceil(len(data.corpus.split("train")) / config.batch_size)
+        epochs = history[-1]["step"] / math.ceil((data.corpus.manifest.split == "train").sum() / config.batch_size)
         cost = {"passes": round(epochs, 3), "core_seconds": round(checkpoint.core_seconds * processes(), 1)}
         trainings[config.run_name] = cost
     if is_first():

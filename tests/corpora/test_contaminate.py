@@ -115,13 +115,13 @@ def test_noise_begins_where_the_recording_sounds(corpus_root, noise_root):
 
 def test_plan_with_gains_rebuilds_the_mixture(profile):
     data = load_data(load_config(profile, snr_db=5))
-    realised = data.realise("test", data.plan("test"))
-    assert realised.realised_snr_db.to_numpy() == pytest.approx(5.0, abs=1e-3)
-    row = realised.iloc[2]
+    plan = data.plan("test")
+    mixture, row = data.mix("test", plan), plan.iloc[2]
+    assert mixture.realised_snr_db.numpy() == pytest.approx(5.0, abs=1e-3)
     speech, _ = data.corpus.audio.clips(torch.tensor([row.utterance]), 8000)
     noise = data.noises["test"].audio.loops(torch.tensor([row.noise]), torch.tensor([row.offset]), 8000)[0]
-    noisy = data.mix("test", realised[2:3]).noisy
-    torch.testing.assert_close(noisy, speech * row.speech_gain + noise * row.noise_gain, check_dtype=False)
+    rebuilt = speech[0] * mixture.speech_gain[2] + noise * mixture.noise_gain[2]
+    torch.testing.assert_close(mixture.noisy[2], rebuilt, check_dtype=False)
 
 
 def test_an_example_is_a_row_of_the_plan(profile):

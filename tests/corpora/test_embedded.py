@@ -16,7 +16,7 @@ from jointlib.config import EmbeddedCorpus
 from jointlib.corpora.corpus import Corpus, Noises, check_disjoint
 from jointlib.corpora.embedded import write
 from jointlib.corpora.embedded.noise import RECIPES
-from jointlib.corpora.embedded.speech import COMMANDS, intents, phrasings, speakers, write_split
+from jointlib.corpora.embedded.speech import COMMANDS, commands, speakers, write_split
 from jointlib.corpora.embedded.write import ensure_embedded
 
 FULL = EmbeddedCorpus().model_dump(mode="json")
@@ -38,10 +38,10 @@ write.ensure_embedded(Path("corpus"), {settings})
 
 
 def test_the_31_intents_and_248_wordings():
-    assert len(set(intents())) == 31
-    actions, things, rooms = (set(column) for column in zip(*intents(), strict=True))
+    assert len(commands()) == 31
+    actions, things, rooms = (set(column) for column in zip(*commands(), strict=True))
     assert (len(actions), len(things), len(rooms)) == (6, 14, 4)
-    wordings = [text for intent in intents() for text in phrasings(intent)]
+    wordings = [text for spoken in commands().values() for text in spoken]
     assert len(wordings) == len(set(wordings)) == 248
     sentences, voices = COMMANDS["neighbours"], COMMANDS["neighbour_variants"]
     assert not set(wordings) & {*sentences["train"], *sentences["test"]}

@@ -34,8 +34,7 @@ def unsteady(speech: np.ndarray, settings: dict[str, Any], rng: np.random.Genera
     """Let pitch and tempo of speech (T,) wander with the standard deviation `unsteadiness`, and its level with five
     times that: slowly (2 and 4 Hz), and pitch also quickly (12 Hz), as the jitter of a voice does."""
     depth = settings["unsteadiness"]
-    tempo = 1 + depth * (_wander(len(speech), 2, rng) + 0.5 * _wander(len(speech), 12, rng))
-    tempo = tempo.clip(0.5)
+    tempo = (1 + depth * (_wander(len(speech), 2, rng) + 0.5 * _wander(len(speech), 12, rng))).clip(0.5)
     moments = np.cumsum(tempo) - tempo[0]
     resampled = map_coordinates(speech, [moments[moments < len(speech)]], mode="nearest")  # cubic splines
     return resampled * (1 + 5 * depth * _wander(len(resampled), 4, rng)).clip(0.2)

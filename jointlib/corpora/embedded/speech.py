@@ -22,8 +22,9 @@ _RATE, _PITCH = 1, 3  # espeak_PARAMETER
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
+@cache
 class Synthesizer:
-    """espeak-ng, as espeakng-loader brings it. It keeps global state, so use the one that `synthesizer()` returns."""
+    """espeak-ng, as espeakng-loader brings it. It keeps global state: all calls return the process's one."""
 
     def __init__(self):
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -57,26 +58,16 @@ class Synthesizer:
         return np.concatenate(self._chunks).astype(np.float32) / 32768
 
 
-synthesizer = cache(Synthesizer)  # the process's one, started at the first call
-
-
-def intents() -> list[tuple[str, str, str]]:
-    """The 31 intents of Fluent Speech Commands as (action, object, location)."""
-    return [
-        (action, thing, room)
-        for action, things in COMMANDS["intents"].items()
-        for thing, rooms in things.items()
-        for room in rooms
-    ]
-
-
-def phrasings(intent: tuple[str, str, str]) -> list[str]:
-    """The eight wordings of an intent."""
-    action, thing, room = intent
-    name, language, item = (COMMANDS[kind].get(thing) for kind in ("things", "languages", "items"))
-    where, which = ("", "") if room == "none" else (f" in the {room}", f"{room} ")
-    spoken = {"it": f"the {name}{where}", "short": f"{which}{name}", "language": language, "item": item}
-    return [template.format(**spoken) for template in COMMANDS["phrasings"][action]]
+def commands() -> dict[tuple[str, str, str], list[str]]:
+    """The 31 intents of Fluent Speech Commands as (action, object, location), and the eight wordings of each."""
+    wordings = {}
+    for action, things in COMMANDS["intents"].items():
+        for thing, room in ((thing, room) for thing, rooms in things.items() for room in rooms):
+            name = COMMANDS["spoken"].get(thing, thing)
+            where, which = ("", "") if room == "none" else (f" in the {room}", f"{room} ")
+            words = {"it": f"the {name}{where}", "short": f"{which}{name}", "name": name}
+            wordings[action, thing, room] = [text.format(**words) for text in COMMANDS["phrasings"][action]]
+    return wordings
 
 
 def speakers(settings: dict[str, Any]) -> dict[str, list[dict]]:
@@ -105,17 +96,17 @@ def speak(text: str, speaker: dict, rng: np.random.Generator) -> np.ndarray:
     """Speak a text with small variations in rate and pitch: float32 (T,) at 16 kHz, without silence at its ends."""
     rate = speaker["rate"] * rng.uniform(0.95, 1.05)
     pitch = speaker["pitch"] + rng.integers(-5, 6)
-    spoken = synthesizer().say(text, speaker["voice"], round(rate), int(pitch), int(rng.integers(2**31)))
+    spoken = Synthesizer().say(text, speaker["voice"], round(rate), int(pitch), int(rng.integers(2**31)))
     sounding = np.flatnonzero(np.abs(spoken) > 0.01 * np.abs(spoken).max())
     steps = 50  # Hz: a coarse ratio keeps the resampling filter short
     spoken = spoken[sounding[0] : sounding[-1] + 1]
-    return resample_poly(spoken, round(SAMPLE_RATE * speaker["tract"] / steps), synthesizer().sample_rate // steps)
+    return resample_poly(spoken, round(SAMPLE_RATE * speaker["tract"] / steps), Synthesizer().sample_rate // steps)
 
 
 def write_split(root: Path, settings: dict[str, Any], split: str) -> None:
     """Write one split's wav files and CSV under `root`, the dataset's folder, speaker by speaker."""
     wordings = settings["phrasings"] + (settings["phrasings_of_test_only"] if split == "test" else 0)
-    texts = [(text, intent) for intent in intents() for text in phrasings(intent)[:wordings]]
+    texts = [(text, intent) for intent, spoken in commands().items() for text in spoken[:wordings]]
     rng, people, rows = np.random.default_rng([settings["seed"], 3, SPLITS.index(split)]), speakers(settings)[split], []
     for number, speaker in enumerate(people):
         shuffle = np.random.default_rng([settings["seed"], 2, SPLITS.index(split), number]).permutation
