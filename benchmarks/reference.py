@@ -15,11 +15,12 @@ from benchmarks.pages import TARGET, fill_all
 from jointlib.config import CHECKOUT, load_config
 from jointlib.findings.card import write_card
 from jointlib.findings.comparisons import BEST, NOISY, Cell, compare_cells
-from jointlib.findings.scores import read_scores
-from jointlib.runs.folder import FILES, SCORES, SHIPPED, list_runs
+from jointlib.findings.scores import compared_runs, read_scores
+from jointlib.runs.folder import FILES, SCORES, SHIPPED
 from jointlib.strategies import STRATEGIES
 from jointlib.support.files import read_json, write_csv
 
+SAME_BYTES = {"method": "infer", "mtime": 1}
 NOTEBOOKS = ("04_tables", "05_figures", "07_beyond_the_paper")
 
 
@@ -48,17 +49,24 @@ def pairs_of_interest(scores: pd.DataFrame) -> list[tuple[str, Cell, Cell]]:
 
 
 def copy_runs(profile: str) -> None:
-    """Copy the scores of a profile's finished runs that the record lacks; numbers with six digits."""
+    """Copy the scores of a profile's runs that the record lacks, with six digits; utterances are zipped."""
     config = load_config(profile)
-    for run in list_runs(config.folder).itertuples():
+    for run in compared_runs(config).itertuples():
         target = TARGET / profile / "runs" / run.folder.name
-        shipped = target.parent == SHIPPED and run.strategy in config.strategies and not run.variant
+        shipped = target.parent == SHIPPED and run.strategy in config.strategies
         if not target.exists():
             target.mkdir(parents=True)
             for name in FILES if shipped else SCORES:
                 if name.endswith(".csv"):
                     table = pd.read_csv(run.folder / name, dtype={"speaker": str}, keep_default_na=False)
-                    table.to_csv(target / name, index=False, float_format="%.6g", lineterminator="\n")
+                    ending = ".gz" if name == "per_utterance.csv" and not shipped else ""
+                    table.to_csv(
+                        target / f"{name}{ending}",
+                        index=False,
+                        float_format="%.6g",
+                        lineterminator="\n",
+                        compression=SAME_BYTES,
+                    )
                 else:
                     shutil.copyfile(run.folder / name, target / name)
             if shipped:

@@ -67,7 +67,8 @@ def read_run(folder: Path) -> pd.DataFrame:
 
 def _read(folder: Path, name: str, *wanted: str) -> pd.DataFrame:
     """A CSV of a run: names and sentences as text, even if they are 007 or NA; all other columns as numbers."""
-    file, remedy = folder / name, "copy the run again, or move it away and train anew"
+    file = next(folder.glob(f"{name}.gz"), folder / name)  # results/reference has them compressed
+    remedy = "copy the run again, or move it away and train anew"
     try:
         table = pd.read_csv(file, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=[""])
     except ValueError as error:
