@@ -47,8 +47,10 @@ def test_rates_are_tried_until_validation_decides(monkeypatch):
         return runs
 
     monkeypatch.setattr(rates, "tried", tried)
-    assert rates.choose("jt") == 2e-3
-    assert len(runs) == sum(map(len, accuracies.values()))
+    monkeypatch.setattr(rates, "record", lambda: runs.assign(strategy="jt"))
+    for _ in ("anew", "resumed"):
+        assert rates.choose("jt") == 2e-3
+        assert len(runs) == sum(map(len, accuracies.values()))
     enhancer = runs.assign(valid_accuracy=float("nan"), valid_loss=runs.learning_rate)
     assert rates.best(enhancer[enhancer.seed == 0]) == 5e-4  # enhancement alone has but a loss
 
