@@ -1,4 +1,4 @@
-"""``python -m benchmarks.reference PROFILE ...``: record profiles in results/reference, shown in docs/results.md.
+"""``python -m benchmarks.reference PROFILE [NAME=VALUE ...]``: record a profile, or a variant, in results/reference.
 
 results/reference is a results folder whose runs have scores but no weights, except for the shipped models of quick.
 Runs of results/PROFILE that the record lacks are copied; then notebooks 4, 5 and 7 write tables and figures from the
@@ -12,7 +12,7 @@ import pandas as pd
 import papermill
 
 from benchmarks.pages import TARGET, fill_all
-from jointlib.config import CHECKOUT, load_config
+from jointlib.config import CHECKOUT, Config, load_config
 from jointlib.findings.card import write_card
 from jointlib.findings.comparisons import BEST, NOISY, Cell, compare_cells
 from jointlib.findings.scores import compared_runs, read_scores
@@ -48,11 +48,10 @@ def pairs_of_interest(scores: pd.DataFrame) -> list[tuple[str, Cell, Cell]]:
     return pairs + [("correct", cell, rival) for cell in joint for rival in rivals]
 
 
-def copy_runs(profile: str) -> None:
+def copy_runs(config: Config) -> None:
     """Copy the scores of a profile's runs that the record lacks, with six digits; utterances are zipped."""
-    config = load_config(profile)
     for run in compared_runs(config).itertuples():
-        target = TARGET / profile / "runs" / run.folder.name
+        target = TARGET / config.profile / "runs" / run.folder.name
         shipped = target.parent == SHIPPED and run.strategy in config.strategies
         if not target.exists():
             target.mkdir(parents=True)
@@ -84,7 +83,7 @@ def write_tables(profile: str) -> None:
 
 
 if __name__ == "__main__":
-    for recorded_profile in sys.argv[1:]:
-        copy_runs(recorded_profile)
-        write_tables(recorded_profile)
+    name, *changes = sys.argv[1:]
+    copy_runs(load_config(name, **dict(change.split("=") for change in changes)))
+    write_tables(name)
     fill_all()
