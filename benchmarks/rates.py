@@ -4,7 +4,7 @@ Three rates are tried on the first seed of `beyond`, and further ones while the 
 whose mean validation accuracy is within `MARGIN` of the best are tried on a second and a third seed, while there are
 several. An enhancer alone is tried on the first seed only, and gets the rate with the lowest loss. Parents, such as
 JT's classifier, have the rate chosen for them: choose theirs first. Writes rates.csv, a row per run, and skips the
-runs recorded there.
+runs recorded there. `tried` adds trials where seeds differ more than rates, as those of BN-Mix do.
 """
 
 import sys
