@@ -1,7 +1,7 @@
 """``python -m benchmarks.reference PROFILE [NAME=VALUE ...]``: record a profile, or a variant, in results/reference.
 
 results/reference is a results folder whose runs have scores but no weights, except for the shipped models of quick.
-Runs of results/PROFILE that the record lacks are copied; then notebooks 4, 5 and 7 write tables and figures from the
+Runs of results/PROFILE that the record lacks are copied, if there are any; then notebooks 4, 5 and 7 write tables and figures from the
 record. So runs add up over time and machines, and a clone is enough to rebuild all tables and figures.
 """
 
@@ -84,6 +84,8 @@ def write_tables(profile: str) -> None:
 
 if __name__ == "__main__":
     name, *changes = sys.argv[1:]
-    copy_runs(load_config(name, **dict(change.split("=") for change in changes)))
+    config = load_config(name, **dict(change.split("=") for change in changes))
+    if (config.folder / "runs").is_dir():  # a clone has the record alone
+        copy_runs(config)
     write_tables(name)
     fill_all()
