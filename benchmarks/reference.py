@@ -1,8 +1,8 @@
 """``python -m benchmarks.reference PROFILE [NAME=VALUE ...]``: record a profile, or a variant, in results/reference.
 
 results/reference is a results folder whose runs have scores but no weights, except for the shipped models of quick.
-Runs of results/PROFILE, if there are any, are copied where the record lacks them; then notebooks 4, 5 and 7 write tables
-and figures from the record. So runs add up over time and machines, and a clone is enough to rebuild everything.
+Runs of results/PROFILE, if there are any, are copied where the record lacks them; then notebooks 4, 5 and 7 write
+tables and figures from the record. So runs add up over time and machines, and a clone is enough to rebuild everything.
 """
 
 import shutil
