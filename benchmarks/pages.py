@@ -8,7 +8,6 @@ A page marks a table or a number with an invisible comment that names its source
     +0.05 [+0.02, +0.08]<!--beyond detached-jt correct-->   the paired difference of two strategies
     1.90<!--beyond detached pesq_wb_enhanced passages-->    of utterances concatenated to 8 s
     +0.05 [+0.01, +0.09]<!--beyond detached-jt correct shapes-->  the interval is over voice shapes, not speakers
-    0.90<!--beyond classifier_noisy@steps=4650 correct-->   of the runs of a variant
     0.77<!--beyond jt correct snr_db==0-->                  of some utterances; or noise_type=='Babble'
 """
 
@@ -23,8 +22,7 @@ from jointlib.corpora.embedded.speech import speakers
 from jointlib.findings.comparisons import Cell, difference, shown, values
 from jointlib.findings.intervals import in_text, interval
 from jointlib.findings.measures import MEASURES
-from jointlib.findings.scores import read_passages, read_run, read_scores
-from jointlib.runs.folder import list_runs
+from jointlib.findings.scores import read_passages, read_scores
 from jointlib.support.files import write_atomically
 
 TARGET = CHECKOUT / "results/reference"
@@ -39,9 +37,7 @@ def scores(profile: str, passages: bool) -> pd.DataFrame:
     """The recorded scores of a profile, by utterance or by passage."""
     config = load_config(profile, results=str(TARGET))
     if not passages:
-        runs = list_runs(config.folder).query("variant != ''")
-        variants = [read_run(run.folder).assign(strategy=f"{run.strategy}@{run.variant}") for run in runs.itertuples()]
-        return pd.concat([read_scores(config), *variants])
+        return read_scores(config)
     table = read_passages(config)
     return table.assign(path=table.groupby(["strategy", "alpha", "seed"]).cumcount())
 

@@ -73,7 +73,7 @@ def tried(strategy: str, rates: list[float], seed: int) -> pd.DataFrame:
 def choose(strategy: str) -> float:
     """Choose the learning rate of a strategy."""
     seeds = load_config(BASE).seeds[:3]
-    rates = [*{*RATES, *record().query("strategy == @strategy").learning_rate}]
+    rates = sorted({*RATES, *record().query("strategy == @strategy").learning_rate})
     runs = tried(strategy, rates, seeds[0])
     while (first := best(runs[runs.seed == seeds[0]])) in (min(rates), max(rates)):
         rates.append(first / 2 if first == min(rates) else first * 2)
@@ -87,7 +87,7 @@ def choose(strategy: str) -> float:
         rates = mean.index[mean > mean.max() - MARGIN].tolist()
         if len(rates) == 1:
             break
-    return best(met[met.learning_rate.isin(rates)])
+    return best(runs)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from nbformat import v4
 from benchmarks import pages, rates
 from benchmarks.executed import write_markdown
 from benchmarks.pages import PAGES, filled
+from jointlib.config import load_config
 
 
 def test_pages_show_what_is_recorded():
@@ -53,6 +54,11 @@ def test_rates_are_tried_until_validation_decides(monkeypatch):
         assert len(runs) == sum(map(len, accuracies.values()))
     enhancer = runs.assign(valid_accuracy=float("nan"), valid_loss=runs.learning_rate)
     assert rates.best(enhancer[enhancer.seed == 0]) == 5e-4  # enhancement alone has but a loss
+
+
+def test_profiles_train_at_the_rates_that_the_record_chooses():
+    for strategy, trials in rates.record().groupby("strategy"):
+        assert load_config("beyond", strategy=strategy).learning_rate == rates.best(trials), strategy
 
 
 def test_an_executed_notebook_as_markdown(tmp_path):
