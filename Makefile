@@ -1,5 +1,5 @@
 # make test, make lab, make page, make bench, and
-# make reproduce [PROFILE=smoke|quick|grid|beyond|remedies|unseen|paper|digits|coffee|full|fsc|path/to/profile.yaml]
+# make reproduce [PROFILE=smoke|quick|grid|beyond|ablation|unseen|paper|digits|coffee|full|fsc|path/to/profile.yaml]
 # TORCH_INDEX=URL, at the first make: torch and torchaudio, and nothing else, from that package index (docs/install.md).
 PYTHON ?= python3
 PROFILE ?= quick

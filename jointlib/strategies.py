@@ -154,18 +154,19 @@ STRATEGIES: dict[str, Strategy] = {
     "jt_clean": Strategy("JT-Clean", JT, train_input="clean", test_input="clean", pretrained=_CLASSIFIER),
     "bn": Strategy("BN", BN),
     "bn_mix": Strategy("BN-Mix", BNMix),
-    # Beyond the paper, one change at a time: the loss, the front-end, the share of the gradient.
+    # Beyond the paper: an ablation of front-end, loss and gradient, with JT as the eighth combination.
     "jt_spectral": _ours("JT, spectral loss", JT),
+    "jt_detached": _ours("JT, detached", JT, loss=PAPER, gradient=0.0),
+    "jt_spectral_detached": _ours("JT, spectral loss, detached", JT, gradient=0.0),
+    "jt_mask_mse": _ours("JT, mask, MSE", JT, frontend="mask_net", loss=PAPER),
+    "jt_mask": _ours("JT, mask", JT, frontend="mask_net"),
+    "detached_mse": _ours("Detached cascade, MSE", JT, frontend="mask_net", loss=PAPER, gradient=0.0),
+    "detached": _ours("Detached cascade", JT, frontend="mask_net", gradient=0.0),
+    # The networks of the last one, trained sequentially.
     "mask": _ours("Mask alone", Enhancer, alpha=1.0, frontend="mask_net"),
-    "cascade_mask": _ours(
-        "Mask cascade, clean-trained", JT, 0.0, frontend="mask_net", loads=_MASK | _CLASSIFIER, frozen=BOTH
-    ),
     "cascade_mask_enhanced": _ours(
         "Mask cascade, sequential", JT, 0.0, frontend="mask_net", loads=_MASK, frozen=_FIRST, pretrained=_CLASSIFIER
     ),
-    "jt_mask": _ours("JT, mask", JT, frontend="mask_net"),
-    "jt_mask_scaled": _ours("JT, mask, 0.1 gradient", JT, frontend="mask_net", gradient=0.1),
-    "detached": _ours("Detached cascade", JT, frontend="mask_net", gradient=0.0),
 }
 INITS = ("scratch", "pretrained")
 

@@ -118,7 +118,7 @@ def test_what_is_tested_on_clean_speech_has_no_place_on_noisy_speech():
     assert row["accuracy"] == row["PESQ (MOS)"] == "–" and row["accuracy on clean"].startswith("1.000")
 
 
-@pytest.mark.parametrize("name", ["quick", "grid", "beyond", "remedies", "unseen", "paper"])
+@pytest.mark.parametrize("name", ["quick", "grid", "beyond", "ablation", "unseen", "paper"])
 def test_no_two_lines_of_a_panel_share_a_colour(name):
     rows = load_config(name).strategies
     for lacking in (Enhancer, Classifier):  # what is drawn against accuracy, and against quality
