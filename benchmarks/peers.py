@@ -87,6 +87,15 @@ def accuracy(judge: Run, waves: list[np.ndarray], labels: Tensor) -> np.ndarray:
     return (predicted == labels.cpu()).numpy().astype(int)
 
 
+def scored(config: Config, name: str, folder: Path | None, utterances: Pairs, longer: Pairs) -> list[pd.DataFrame]:
+    """The quality of utterances and of passages; for a run of ours as it was scored after its training."""
+    if not folder:
+        both = ((utterances, f"Scoring {name}", QUALITY), (longer, f"Scoring passages of {name}", QUALITY[:1]))
+        return [score_once(config, *each) for each in both]
+    tables = [read_run(folder).rename(columns={"correct": "own"}), pd.read_csv(folder / "per_passage.csv")]
+    return [table.rename(columns=lambda column: column.removesuffix("_enhanced")) for table in tables]
+
+
 @torch.inference_mode()
 def measure(config: Config) -> pd.DataFrame:
     """Every enhancer on the profile's test plan: enhancer, metric, value and 95 % interval, number of seeds.
@@ -106,13 +115,11 @@ def measure(config: Config) -> pd.DataFrame:
         for seed, (enhance, folder) in enumerate(versions):
             waves = [enhance(noisy).astype(np.float32) for _, noisy in Progress(len(pairs), name, values=pairs)]
             estimates = [(clean, wave) for (clean, _), wave in zip(pairs, waves, strict=True)]
-            scores = score_once(config, estimates, f"Scoring {name}").assign(speaker=speakers)
+            names, longer = passages(estimates, list(speakers))
+            scores, passage = scored(config, name, folder, estimates, longer)
+            scores, passage = scores.assign(speaker=speakers), passage.add_suffix("_passage")
             for judge, classifier in judges.items():
                 scores[judge] = accuracy(classifier, waves, labels)
-            if folder and "correct" in (own := read_run(folder)):
-                scores["own"] = own.correct
-            names, longer = passages(estimates, list(speakers))
-            passage = score_once(config, longer, f"Scoring passages of {name}", QUALITY[:1]).add_suffix("_passage")
             if find_spec("speechmos"):  # DNSMOS P.835 (Reddy et al. 2022), which needs no clean speech
                 from speechmos import dnsmos
 
