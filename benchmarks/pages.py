@@ -9,6 +9,7 @@ A page marks a table or a number with an invisible comment that names its source
     1.90<!--beyond detached pesq_wb_enhanced passages-->    of utterances concatenated to 8 s
     +0.05 [+0.01, +0.09]<!--beyond detached-jt correct shapes-->  the interval is over voice shapes, not speakers
     0.77<!--beyond jt correct snr_db==0-->                  of some utterances; or noise_type=='Babble'
+    0.90<!--beyond classifier_noisy/steps=4650 correct-->   of the runs of a variant of the profile
 """
 
 import re
@@ -33,9 +34,9 @@ NUMBER = re.compile(r"[-+]?[\d.]+(?:e[-+]\d+)?(?: dB)?(?: \[[^\]]*\])?<!--(\w+ [
 
 
 @cache
-def scores(profile: str, passages: bool) -> pd.DataFrame:
-    """The recorded scores of a profile, by utterance or by passage."""
-    config = load_config(profile, results=str(TARGET))
+def scores(profile: str, passages: bool, variant: str = "") -> pd.DataFrame:
+    """The recorded scores of a profile or a variant of it, by utterance or by passage."""
+    config = load_config(profile, results=str(TARGET), **dict([variant.split("=")] if variant else []))
     if not passages:
         return read_scores(config)
     table = read_passages(config)
@@ -59,6 +60,9 @@ def number(key: str) -> str:
     """The number that a comment asks for, as text. ValueError: it was not run."""
     profile, cells, metric, *others = key.split()
     table = scores(profile, "passages" in others)
+    for name, _, variant in (each.partition("/") for each in cells.split("-") if "/" in each):
+        own = scores(profile, "passages" in others, variant).query("strategy == @name")
+        table = pd.concat([table, own.assign(strategy=f"{name}/{variant}")])
     if "shapes" in others:
         table = table.assign(speaker=table.speaker.map(shapes(profile)))
     for condition in set(others) - {"passages", "95%", "shapes"}:

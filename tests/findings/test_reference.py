@@ -23,7 +23,8 @@ def test_pages_show_what_is_recorded():
 
 def test_a_page_asks_for_means_intervals_and_differences(monkeypatch):
     scores = invented_scores({"detached": 0.9, "jt": 0.8}, {"detached": 1.9, "jt": 1.1})
-    monkeypatch.setattr(pages, "scores", lambda profile, passages: scores)
+    longer = scores.assign(correct=scores.correct + 0.1)
+    monkeypatch.setattr(pages, "scores", lambda profile, passages, variant="": longer if variant else scores)
     asked = ("beyond detached correct", "beyond jt:0.5 pesq_wb 95%", "beyond detached-jt pesq_wb")
     mean, of_jt, gap = filled("\n".join(f"0.1 [0, 2]<!--{key}-->" for key in asked)).splitlines()
     assert float(mean.partition("<")[0]) == pytest.approx(0.9, abs=0.02)
@@ -31,6 +32,7 @@ def test_a_page_asks_for_means_intervals_and_differences(monkeypatch):
     assert gap.startswith("+0.8")
     part = "<!--beyond jt correct speaker==0-->"
     assert filled(f"1{part}") == f"{scores.correct[30]:.3f}{part}"
+    assert filled("1<!--beyond jt/steps=9-jt correct-->").startswith("+0.100 [")
     with pytest.raises(ValueError, match="was not run"):
         filled("1<!--beyond bn correct-->")
 
