@@ -76,7 +76,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 def verdicts(scores: pd.DataFrame) -> pd.DataFrame:
     """Each of the paper's claims with the published values, our difference, and a verdict: held, not held, undecided
-    (not significant at 5 % after correction for their number), or not tested. A positive difference supports it.
+    (not significant at 5 % after correction for their number), or not run. A positive difference supports it.
     The effect of a claim that holds is called smaller or larger if our interval excludes the published one."""
     rows, differences = list(claims().itertuples()), []
     for row in rows:
@@ -87,7 +87,7 @@ def verdicts(scores: pd.DataFrame) -> pd.DataFrame:
     table = []
     for row, about in zip(rows, differences, strict=True):
         if about is None:
-            verdict = "cannot be tested: not run"
+            verdict = "not run"
         elif not next(corrected) < 0.05:  # NaN: a single test speaker
             verdict = "undecided"
         elif about["difference"] < 0:
@@ -99,4 +99,4 @@ def verdicts(scores: pd.DataFrame) -> pd.DataFrame:
                 effect = ": smaller effect" if about["high"] < size else ": larger effect"
             verdict = f"held{effect}"
         table.append((row.claim, row.published, shown(about, row.metric) if about else "–", verdict))
-    return pd.DataFrame(table, columns=["claim", "in the paper", "our difference [95 % interval]", "here"])
+    return pd.DataFrame(table, columns=["claim", "in the paper", "difference, positive as claimed [95 %]", "here"])

@@ -37,7 +37,7 @@ def test_a_single_test_speaker_gives_no_verdict(scores):
 
 
 def test_claims_are_counted(scores):
-    assert words.verdict_count(verdicts(scores)) == "The paper's 9 claims: 7 cannot be tested, 2 held."
+    assert words.verdict_count(verdicts(scores)) == "The paper's 9 claims: 7 not run, 2 held."
 
 
 def test_nothing_to_say_is_said(scores):
