@@ -14,11 +14,9 @@ import papermill
 from benchmarks.pages import TARGET, fill_all
 from jointlib.config import CHECKOUT, Config, load_config
 from jointlib.findings.card import write_card
-from jointlib.findings.comparisons import BEST, NOISY, Cell, compare_cells
-from jointlib.findings.scores import compared_runs, read_scores
+from jointlib.findings.scores import compared_runs
 from jointlib.runs.folder import FILES, SCORES, SHIPPED
-from jointlib.strategies import STRATEGIES
-from jointlib.support.files import read_json, write_csv
+from jointlib.support.files import read_json
 
 SAME_BYTES = {"method": "infer", "mtime": 1}
 NOTEBOOKS = ("04_tables", "05_figures", "07_beyond_the_paper")
@@ -32,20 +30,6 @@ def recorded(runs: pd.DataFrame) -> pd.DataFrame:
         kept = ("seconds_since_last_start", "commit", "device", "threads", "platform", "python")
         rows.append(run | {name: record[name] for name in kept} | {"torch": record["versions"]["torch"]})
     return pd.DataFrame(rows)
-
-
-def pairs_of_interest(scores: pd.DataFrame) -> list[tuple[str, Cell, Cell]]:
-    """The rows of comparisons.csv: `BEST` with every other model that is tested on noisy speech, in accuracy and three
-    measures of quality; and the joint strategies with a classifier trained on noisy speech and with a cascade."""
-    rows = scores[["strategy", "alpha"]].drop_duplicates().itertuples(index=False, name=None)
-    cells: list[Cell] = [cell for cell in rows if STRATEGIES[cell[0]].test_input == "noisy"]
-    others = [cell for cell in cells if cell[0] != BEST]
-    pairs = [("correct", (BEST, None), other) for other in others]
-    for metric in ("pesq_wb_enhanced", "stoi_enhanced", "si_sdr_enhanced"):
-        pairs += [(metric, (BEST, None), other) for other in [NOISY, *others]]
-    rivals = [("classifier_noisy", None), ("cascade_enhanced", None)]
-    joint = [cell for cell in cells if STRATEGIES[cell[0]].alpha is None]
-    return pairs + [("correct", cell, rival) for cell in joint for rival in rivals]
 
 
 def copy_runs(config: Config) -> None:
@@ -73,13 +57,10 @@ def copy_runs(config: Config) -> None:
 
 
 def write_tables(profile: str) -> None:
-    """Have the notebooks write a recorded profile's tables and figures, and add comparisons.csv."""
-    config = load_config(profile, results=str(TARGET))
+    """Have the notebooks write a recorded profile's tables and figures."""
     for name in NOTEBOOKS:
         parameters = {"PROFILE": profile, "RESULTS": str(TARGET)}
         papermill.execute_notebook(CHECKOUT / f"notebooks/{name}.ipynb", None, parameters, kernel_name="python3")
-    scores, tables = read_scores(config), config.folder / "tables"
-    write_csv(tables / "comparisons.csv", compare_cells(scores, pairs_of_interest(scores)))
 
 
 if __name__ == "__main__":
