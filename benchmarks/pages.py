@@ -9,7 +9,7 @@ A page marks a table or a number with an invisible comment that names its source
     1.90<!--beyond detached pesq_wb_enhanced passages-->    of utterances concatenated to 8 s
     +0.05 [+0.01, +0.09]<!--beyond detached-jt correct shapes-->  the interval is over voice shapes, not speakers
     0.77<!--beyond jt correct snr_db==0-->                  of some utterances; or noise_type=='Babble'
-    0.90<!--beyond classifier_noisy/steps=4650 correct-->   of the runs of a variant of the profile
+    0.90<!--beyond bn/patience=9,steps=99 correct-->        of the runs of a variant of the profile
 """
 
 import re
@@ -36,7 +36,8 @@ NUMBER = re.compile(r"[-+]?[\d.]+(?:e[-+]\d+)?(?: dB)?(?: \[[^\]]*\])?<!--(\w+ [
 @cache
 def scores(profile: str, passages: bool, variant: str = "") -> pd.DataFrame:
     """The recorded scores of a profile or a variant of it, by utterance or by passage."""
-    config = load_config(profile, results=str(TARGET), **dict([variant.split("=")] if variant else []))
+    changed = dict(part.split("=") for part in variant.split(",") if part)
+    config = load_config(profile, results=str(TARGET), **changed)
     if not passages:
         return read_scores(config)
     table = read_passages(config)
