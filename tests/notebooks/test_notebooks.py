@@ -118,7 +118,7 @@ def execute(name: str, times: int, only: int | None = None, **parameters: object
         ("07_beyond_the_paper", {"QUALITY": "loudness"}, "QUALITY='loudness': must be 'pesq_wb_enhanced'"),
         ("08_report", {"run_a": "jt"}, "'run_a': did you mean RUN_A"),
         ("03_train_strategy", {"profile": "smoke"}, "'profile': did you mean PROFILE"),
-        ("03_train_strategy", {"PROFILE": None}, "PROFILE is missing: it is one of beyond, "),
+        ("03_train_strategy", {"PROFILE": None}, "PROFILE is missing: it is one of ablation, "),
     ],
 )
 def test_parameters_as_papermill_gives_them(name, given, wanted):
