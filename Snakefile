@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from jointlib.config import CHECKOUT, ConfigError, load_config
 from jointlib.corpora.batches import sources
 from jointlib.runs.plan import is_baseline, plan, survey
+from jointlib.strategies import STRATEGIES, Classifier, Enhancer
 
 PROFILE = str(config.get("profile", "quick"))
 
@@ -30,7 +31,7 @@ try:
     CELLS = plan(BASE)
     if workflow.is_main_process:  # not again in each job, where fit() makes the same checks
         seconds = json.loads((CHECKOUT / "results/reference/times.json").read_text())["seconds"].get(PROFILE)
-        took = f"{seconds / 60:.0f} min in all on 2 CPU cores" if seconds else "see the table of profiles in README.md"
+        took = f"{seconds / 60:.0f} min in all on 2 CPU cores" if seconds else "see the table of profiles in docs/scale.md"
         data = f"{'synthetic speech and noise, ' if BASE.embedded else ''}{BASE.corpus} and {BASE.noise}"
         print(f"Profile {PROFILE}: {survey(BASE)}; then tables, figures and the report", file=sys.stderr)
         print(f"Data: {data}\nTime: {took}", file=sys.stderr)
@@ -78,7 +79,9 @@ while (( ${#gpus[@]} > 1 )); do
 done
 """
 BASELINES = [name for name in BASE.strategies if is_baseline(name)]
-SUMMARIES = ["02_baselines"] * bool(BASELINES) + ["04_tables", "05_figures", "06_audition", "07_beyond_the_paper"]
+NETWORKS = {STRATEGIES[name].network for name in BASE.strategies}
+SUMMARIES = ["02_baselines"] * bool(BASELINES) + ["04_tables", "06_audition", "07_beyond_the_paper"]
+SUMMARIES += ["05_figures"] * (NETWORKS not in ({Classifier}, {Enhancer}))  # which draws accuracy beside quality
 OWN = {"02_baselines": {"BASELINES": BASELINES, "SEED": BASE.seeds[0]}, "06_audition": {"STATIC": True}}
 
 

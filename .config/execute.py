@@ -21,7 +21,7 @@ log = executed.with_suffix(".log")
 executed.parent.mkdir(parents=True, exist_ok=True)
 terminal = os.fdopen(os.dup(2), "w")
 os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 2)  # the kernel's stderr, too
-started, said, last = time.monotonic(), time.monotonic(), ""
+started, said, last = time.monotonic(), time.monotonic(), ("", "")
 
 
 def say(text: str) -> None:
@@ -35,8 +35,8 @@ class Lines:
         global said, last
         for title, done, total, left, shown in BAR.findall(text):
             training = ", seed " in title
-            if shown + title != last and (time.monotonic() - said >= EVERY or (training and done == total)):
-                said, last = time.monotonic(), shown + title
+            if (title, done) != last and (time.monotonic() - said >= EVERY or (training and done == total)):
+                said, last = time.monotonic(), (title, done)
                 accuracy = re.search(r"accuracy (\S+)", shown)
                 known = f", validation accuracy {accuracy[1]}" if accuracy else ""
                 say(f"{title}: {'step ' if training else ''}{done} of {total}{known}, {left} left")

@@ -14,6 +14,7 @@ from benchmarks import enhancement, roofline, step
 from benchmarks.pages import TARGET, write_between
 from jointlib.config import CHECKOUT
 from jointlib.findings.figures import use_style
+from jointlib.strategies import STRATEGIES
 from jointlib.support.files import write_json
 
 PARTS = {
@@ -24,28 +25,22 @@ PARTS = {
 
 
 def draw(measured: dict[str, Any]) -> plt.Figure:
-    """Three panels: the training step with one thread and with two, and the enhancers."""
+    """Two panels: the training step at the published sizes, and the enhancers."""
     use_style()
-    figure, axes = plt.subplots(1, 3, figsize=(15, 4))
-    titles = {"jt": "JT", "bn": "BN", "bn_mix": "BN-Mix"}
-    steps, twice = measured["step"]["published"], measured["step"]["published, twice the threads"]
-    _steps(axes[0], {titles[name]: row for name, row in steps.items()})
-    axes[0].set_title("Training step, published sizes, one thread")
-    _steps(axes[1], {f"{titles[name]}, {row['threads']}": row for name in twice for row in (steps[name], twice[name])})
-    axes[1].set(title="One thread and two", xlabel="strategy, threads")
-    _enhancers(axes[2], measured["enhancement"])
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4))
+    _steps(axes[0], measured["step"]["published"])
+    _enhancers(axes[1], measured["enhancement"])
     figure.tight_layout()
     return figure
 
 
 def _steps(axis: Axes, rows: dict[str, dict[str, float]]) -> None:
-    kinds = (("plain", "torch.nn"), ("fast", "fast_cpu"), ("bf16", "fast_cpu, bfloat16"))
-    for number, (kind, label) in enumerate(kinds):
-        places = [place + 0.27 * (number - 1) for place in range(len(rows))]
-        bars = axis.bar(places, [row[f"{kind}_s"] for row in rows.values()], 0.27, label=label)
+    for shift, kind, label in ((-0.2, "float32", "float32"), (0.2, "bf16", "bfloat16")):
+        places = [place + shift for place in range(len(rows))]
+        bars = axis.bar(places, [row[f"{kind}_s"] for row in rows.values()], 0.4, label=label)
         axis.bar_label(bars, fmt="%.2g", fontsize=9)
-    axis.set_xticks(range(len(rows)), rows)
-    axis.set(ylabel="s per utterance of 4 s")
+    axis.set_xticks(range(len(rows)), [STRATEGIES[name].title for name in rows])
+    axis.set(ylabel="s per utterance of 4 s", title="Training step, published sizes, one thread")
     axis.legend(frameon=False)
     axis.margins(y=0.12)
 

@@ -6,16 +6,16 @@ julius).
 
 import argparse
 import json
-import time
 from importlib.util import find_spec
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchaudio.models import ConvTasNet
 
+from benchmarks.roofline import fastest
 from jointlib.config import load_config
-from jointlib.fast.cpu import fast_cpu, keep_freed_memory
+from jointlib.support.memory import keep_freed_memory
 from jointlib.waveunet import WaveUNet
 
 SECONDS = 3.0
@@ -25,8 +25,8 @@ def contestants() -> dict[str, nn.Module]:
     """Enhancers from (1, 1, T) to (1, 1, T), by name."""
     quick = load_config("quick")
     found: dict[str, nn.Module] = {
-        "Wave-U-Net, published size": fast_cpu(WaveUNet()),
-        "Wave-U-Net, quick": fast_cpu(WaveUNet(quick.frontend_layers, quick.frontend_channels)),
+        "Wave-U-Net, published size": WaveUNet(),
+        "Wave-U-Net, quick": WaveUNet(quick.frontend_layers, quick.frontend_channels),
         "Conv-TasNet (torchaudio)": ConvTasNet(num_sources=1),
     }
     if find_spec("denoiser") is not None:
@@ -34,15 +34,6 @@ def contestants() -> dict[str, nn.Module]:
 
         found["Demucs, 48 channels (denoiser)"] = Demucs(hidden=48)
     return found
-
-
-def seconds(model: nn.Module, noisy: Tensor) -> float:
-    """Seconds of one forward pass; a GPU is synchronised."""
-    started = time.perf_counter()
-    model(noisy)
-    if noisy.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 @torch.inference_mode()
@@ -54,7 +45,10 @@ def measure(threads: int = 1, rounds: int = 5, device: str = "cpu") -> dict[str,
     models = {name: model.eval().to(device) for name, model in contestants().items()}
     for model in models.values():
         model(noisy)
-    taken = [[seconds(model, noisy) for model in models.values()] for _ in range(rounds)]
+    taken = [
+        [fastest(lambda: model(noisy), noisy.device, 1) for model in models.values()]  # noqa: B023
+        for _ in range(rounds)
+    ]
     return {
         name: {
             "parameters": sum(parameter.numel() for parameter in model.parameters()),

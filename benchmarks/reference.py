@@ -1,8 +1,8 @@
 """``python -m benchmarks.reference PROFILE [NAME=VALUE ...]``: record a profile, or a variant, in results/reference.
 
 results/reference is a results folder whose runs have scores but no weights, except for the shipped models of quick.
-Runs of results/PROFILE, if there are any, are copied where the record lacks them; then notebooks 4, 5 and 7 write
-tables and figures from the record. So runs add up over time and machines, and a clone is enough to rebuild everything.
+Runs of results/PROFILE, if there are any, are copied where the record lacks them; then notebooks 4 and 7 write
+tables and the trade-off figure from the record. So runs add up over time and machines, and a clone is enough to rebuild everything.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from jointlib.runs.folder import FILES, SCORES, SHIPPED
 from jointlib.support.files import read_json
 
 SAME_BYTES = {"method": "infer", "mtime": 1}
-NOTEBOOKS = ("04_tables", "05_figures", "07_beyond_the_paper")
+NOTEBOOKS = ("04_tables", "07_beyond_the_paper")
 
 
 def recorded(runs: pd.DataFrame) -> pd.DataFrame:

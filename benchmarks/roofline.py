@@ -18,8 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.step import BATCHES, CLASSES, noise_batch
 from jointlib.config import Config
-from jointlib.fast.cpu import fast_cpu, keep_freed_memory
 from jointlib.runs.run import build_network
+from jointlib.support.memory import keep_freed_memory
 from jointlib.train import build_optimizer, train_step
 
 
@@ -77,8 +77,6 @@ def measure(device: str = "cpu", threads: int = 1, steps: int = 2) -> pd.DataFra
         size = size if place.type == "cpu" else 32
         config = Config(profile="full", strategy=name, device=device)
         model = build_network(config, CLASSES).train().to(place)
-        if place.type == "cpu":
-            fast_cpu(model)
         batch, optimizer = noise_batch(config, size), build_optimizer(model, config)
         flops, moved = (number / size for number in count(model, batch.noisy))
         train_step(model, batch, optimizer, config)

@@ -1,7 +1,7 @@
 """Joint training of speech enhancement and intent classification on the raw waveform (Ali, Falavigna, Brutti 2022).
 
 The method is in modules, everything else in packages. A package imports only what is to its right: audition, findings,
-runs, corpora, config, the method. fast imports the method only, and runs applies it; support imports none of them.
+runs, corpora, config, the method. support imports none of them.
 """
 
 import os

@@ -100,7 +100,7 @@ def export_run(run: Path, output: Path) -> None:
     from jointlib.runs.export import export
     from jointlib.runs.run import load_run
 
-    print(f"{output}, {export(load_run(run, fast=False), output)}")
+    print(f"{output}, {export(load_run(run), output)}")
 
 
 @commands.command

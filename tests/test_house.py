@@ -26,10 +26,9 @@ BELOW = {  # what each room may import beside itself
     "config": {"method"},
     "notebook": {"config", "corpora"},
     "corpora": {"config", "support"},
-    "fast": {"method"},
-    "runs": {"support", "method", "config", "corpora", "fast"},
-    "findings": {"support", "method", "config", "corpora", "fast", "runs"},
-    "audition": {"support", "method", "config", "corpora", "fast", "runs", "findings"},
+    "runs": {"support", "method", "config", "corpora"},
+    "findings": {"support", "method", "config", "corpora", "runs"},
+    "audition": {"support", "method", "config", "corpora", "runs", "findings"},
 }
 BELOW["__main__"] = set(BELOW)
 MODULES = {

@@ -18,7 +18,7 @@ BEST = "detached"  # the strategy beyond the paper that is meant to improve both
 def values(scores: pd.DataFrame, metric: str, cell: Cell) -> pd.Series:
     """A model's column of per_utterance.csv, by seed, speaker and path; empty if the model was not run."""
     strategy, alpha = cell
-    if strategy == "noisy" and metric == "correct":
+    if strategy == "noisy" and metric.startswith("correct"):
         rows = scores[scores.strategy == "classifier_clean"]
     elif strategy == "noisy":
         metric = metric.replace("_enhanced", "_noisy")

@@ -69,7 +69,7 @@ def on_noise(scores: pd.DataFrame) -> pd.DataFrame:
 def noisy_cell(scores: pd.DataFrame, metric: str, classifier: str = "classifier_clean") -> pd.DataFrame:
     """`cells` of unprocessed noisy speech, as the strategy "noisy": its quality, or the accuracy of `classifier` on it
     (the paper does not say whether its classifier was trained on clean or on noisy speech)."""
-    if metric == "correct":
+    if metric.startswith("correct"):
         rows = scores[scores.strategy == classifier]
     else:
         rows, metric = scores.drop_duplicates("path"), metric.replace("_enhanced", "_noisy")

@@ -32,7 +32,7 @@ class Traceable(nn.Module):
 
 @torch.inference_mode()
 def export(run: Run, output: Path) -> Path:
-    """Export a run, loaded with `fast` off, as TorchScript, with OUTPUT.json beside it, which says how to use it.
+    """Export a run as TorchScript, with OUTPUT.json beside it, which says how to use it.
 
     It maps a waveform (1, 1, T) to enhanced (1, 1, T) and logits (1, classes), or the one of them that the run
     computes. Before anything is written, both are compared at two lengths other than the traced one.

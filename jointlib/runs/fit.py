@@ -17,13 +17,13 @@ from torch import nn
 
 from jointlib.config import Config, identity, parent_of
 from jointlib.corpora.batches import Data, load_data
-from jointlib.fast.cpu import fast_cpu, keep_freed_memory
 from jointlib.runs.evaluate import evaluate, summarise
 from jointlib.runs.folder import check_place, environment, finished, load_weights, run_folder, title, trained_before
 from jointlib.runs.run import build_network, load_run
 from jointlib.strategies import freeze, parents
 from jointlib.support.checkpoint import CHECKPOINT, Checkpoint
 from jointlib.support.files import locked, read_json, write_atomically, write_csv, write_json
+from jointlib.support.memory import keep_freed_memory
 from jointlib.support.progress import Progress
 from jointlib.support.ranks import is_first, on_first, parallel, processes
 from jointlib.train import train
@@ -104,8 +104,6 @@ def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) ->
         source = parts[part] if len(parts) > 1 else next(iter(parts.values()))
         getattr(model, part).load_state_dict(source.state_dict())
     freeze(model, config.row.frozen)
-    if config.torch_device.type == "cpu":
-        fast_cpu(model)
     return model.to(config.torch_device)
 
 

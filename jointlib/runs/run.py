@@ -15,7 +15,6 @@ from jointlib import SAMPLE_RATE
 from jointlib.config import Config
 from jointlib.corpora.audio import resample
 from jointlib.corpora.contaminate import LEVEL_DB
-from jointlib.fast.cpu import fast_cpu
 from jointlib.runs.folder import FILES, SHIPPED, finished, load_weights, read_config
 from jointlib.strategies import JointOutput
 
@@ -58,7 +57,7 @@ def loudest(wave: Tensor, samples: int) -> slice:
         return slice(0, len(wave))
     energy = F.avg_pool1d(wave.square()[None], 160)  # of 10 ms
     window = torch.hann_window(samples // 160, periodic=False)[None, None]  # highest where the command is in the middle
-    start = 160 * int(F.conv1d(energy, window).argmax())
+    start = min(160 * int(F.conv1d(energy, window).argmax()), len(wave) - samples)
     return slice(start, start + samples)
 
 
@@ -179,12 +178,12 @@ class Run:
         return values
 
 
-def load_run(folder: Path | str, device: str | torch.device = "cpu", fast: bool = True) -> Run:
+def load_run(folder: Path | str, device: str | torch.device = "cpu") -> Run:
     """Load a finished run: ``load_run("results/quick/runs/jt_alpha0.5_seed0").process(wave, sample_rate)``.
 
     The name of a strategy, such as ``"detached"``, stands for its shipped model.
     FileNotFoundError: no finished run there. UnusableFile names the file that cannot be used; nothing is ever executed.
-    RuntimeError: there is no such device. `fast`: with the layers of `fast_cpu` where the device is a CPU.
+    RuntimeError: there is no such device.
     """
     folder = Path(folder)
     if not finished(folder) and len(folder.parts) == 1:
@@ -197,6 +196,4 @@ def load_run(folder: Path | str, device: str | torch.device = "cpu", fast: bool 
     with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced
         model = build_network(config, len(intents))
     load_weights(model, folder, assign=True)
-    if fast and config.torch_device.type == "cpu":
-        fast_cpu(model)
     return Run(folder, config, intents, model.to(config.torch_device).eval())

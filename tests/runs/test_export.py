@@ -42,7 +42,7 @@ assert "jointlib" not in sys.modules
 
 
 def test_it_needs_torch_alone_and_does_what_the_run_does(tiny_runs, tmp_path):
-    export(load_run(tiny_runs["jt"], fast=False), tmp_path / "jt.pt")
+    export(load_run(tiny_runs["jt"]), tmp_path / "jt.pt")
     subprocess.run([sys.executable, "-c", SCRIPT, tmp_path / "jt.pt", tmp_path / "out.pt"], check=True)
     wave = 0.1 * torch.randn(8000, generator=torch.Generator().manual_seed(0))
     expected = load_run(tiny_runs["jt"]).process(wave, level_db=None)
@@ -51,7 +51,7 @@ def test_it_needs_torch_alone_and_does_what_the_run_does(tiny_runs, tmp_path):
 
 
 def test_what_differs_is_not_written_and_nothing_is_replaced(tiny_runs, tmp_path, monkeypatch):
-    run = load_run(tiny_runs["bn"], fast=False)
+    run = load_run(tiny_runs["bn"])
     with monkeypatch.context() as strict:
         strict.setattr(module, "TOLERANCE", -1)
         with pytest.raises(ArithmeticError, match="differs by 0"):
