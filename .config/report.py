@@ -1,7 +1,7 @@
-"""``report.py PARAMETERS [NOTEBOOK ...]``: the Snakefile's rules `report` and `all`. PARAMETERS are a notebook's, as JSON.
+"""``report.py PARAMETERS [NOTEBOOK ...]``: the Snakefile's rules `report` and `all`.
 
-Writes each existing NOTEBOOK as a page, and then the report; without a NOTEBOOK, prints the report's answer.
-(A shell rule: what `run:` starts passes the profile's path through a shell, unquoted.)
+PARAMETERS are a notebook's, as JSON. Writes each existing NOTEBOOK as a page, and then the report; without a NOTEBOOK,
+prints the report's answer. (A shell rule: what `run:` starts passes the profile's path through a shell, unquoted.)
 """
 
 import json
@@ -25,4 +25,4 @@ cells = nbformat.read(summary / "notebooks" / NOTEBOOK.name, as_version=4).cells
 answer = next(cell for cell in cells if cell.source.startswith("verdicts ="))
 texts = [output.get("data", {}).get("text/markdown", "") for output in answer.outputs]
 print("\n".join(["", *texts]).replace("**", ""), f"\nThe report: {summary / 'report.html'}")
-print("Next: open it in a browser; listen to the runs in notebook 6 (make lab); or try another profile of docs/scale.md.")
+print("Next: open it in a browser; listen in notebook 6 (make lab); or try another profile of docs/scale.md.")

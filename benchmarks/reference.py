@@ -2,7 +2,8 @@
 
 results/reference is a results folder whose runs have scores but no weights, except for the shipped models of quick.
 Runs of results/PROFILE, if there are any, are copied where the record lacks them; then notebooks 4 and 7 write
-tables and the trade-off figure from the record. So runs add up over time and machines, and a clone is enough to rebuild everything.
+tables and the trade-off figure from the record. So runs add up over time and machines, and a clone is enough to rebuild
+everything.
 """
 
 import shutil
