@@ -64,8 +64,8 @@ def _make(data: Data, folder: Path) -> None:
     on_first(lambda: check_place(config, data.identity))
     work.mkdir(exist_ok=True)
     cut = data.corpus.cut(config.clip_seconds)
-    if cut and is_first():
-        print(f"Warning: {cut}", file=sys.stderr)
+    for warning in filter(None, [cut, _slow_precision(config)] if is_first() else []):
+        print(f"Warning: {warning}", file=sys.stderr)
     wanted = parents(config.row, config.init)
     origins = {part: fit(parent_of(config, name), data) for part, name in wanted.items()}
     model = _initial_model(config, len(data.corpus.intents), origins)
@@ -93,6 +93,14 @@ def _make(data: Data, folder: Path) -> None:
         write_json(work / "record.json", about_training | about_run)
         work.replace(folder)
         (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _slow_precision(config: Config) -> str:
+    """What to say of a CPU without instructions for bfloat16, on which BN of `paper` took 25 times as long."""
+    has_them = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not config.bf16 or config.torch_device.type != "cpu" or has_them:
+        return ""
+    return "this CPU emulates bfloat16, which may take 25 times as long as float32; set bf16 to False (--bf16 False)"
 
 
 def _initial_model(config: Config, classes: int, origins: Mapping[str, Path]) -> nn.Module:
