@@ -3,7 +3,7 @@ import pytest
 from invented import invented_scores
 
 from jointlib.config import load_config, parent_of
-from jointlib.findings.comparisons import difference, holm, verdicts
+from jointlib.findings.comparisons import NOISY, difference, holm, verdicts
 from jointlib.strategies import STRATEGIES, parents
 
 
@@ -47,6 +47,13 @@ def test_the_difference_is_of_the_same_utterances():
     found = difference(scores, "correct", ("jt", 0.5), ("bn", 0.5))
     assert found["low"] < 0.1 < found["high"] and found["p"] < 0.001
     assert difference(scores, "correct", ("jt", 0.5), ("detached", None)) is None
+
+
+@pytest.mark.parametrize("metric", ["correct", "correct_on_clean"])
+def test_the_accuracy_of_unprocessed_speech_is_a_classifiers(metric):
+    scores = invented_scores({"jt": 0.8, "classifier_clean": 0.6}, {})
+    scores = scores.assign(correct_on_clean=scores.correct + 0.1)
+    assert difference(scores, metric, ("jt", 0.5), NOISY)["difference"] == pytest.approx(0.2, abs=0.02)
 
 
 def test_holm_as_by_hand():

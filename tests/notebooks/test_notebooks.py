@@ -34,6 +34,13 @@ def profile(tmp_path_factory) -> Path:
     return folder / "small grid.yaml"
 
 
+@pytest.mark.parametrize(("rows", "drawn"), [(["classifier_clean", "classifier_noisy"], False), (STRATEGIES, True)])
+def test_figures_are_drawn_of_accuracy_beside_quality(tmp_path, rows, drawn):
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"base": "smoke", "strategies": rows, "results": str(tmp_path)}))
+    planned = pipeline(tmp_path / "own.yaml", "--dry-run")
+    assert planned.returncode == 0 and ("05_figures" in planned.stdout + planned.stderr) == drawn
+
+
 @pytest.fixture(scope="module")
 def results(profile) -> Path:
     """What the pipeline leaves, and beside the profile what it says."""

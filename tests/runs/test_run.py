@@ -190,6 +190,11 @@ def test_a_command_within_silence_or_room_tone_has_the_intent_of_the_command(run
     assert run.process(wave)[1] == pytest.approx(alone, abs=0.05)
 
 
+def test_the_loudest_clip_ends_within_the_recording():
+    wave = torch.linspace(0, 1, 1930)
+    assert loudest(wave, 1000) == slice(930, 1930)
+
+
 def test_tiles_that_agree_are_joined_without_a_seam(monkeypatch):
     monkeypatch.setattr(module, "OVERLAP", 20)
     wave = torch.randn(2, 250)
